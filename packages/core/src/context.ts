@@ -1,0 +1,72 @@
+/**
+ * The context of one call: namespace, lease, cancellation, log. It is passed as the first argument of every
+ * component method, never looked up.
+ *
+ * @module
+ */
+import { failedPrecondition } from "./errors.ts";
+import { checkIdentifier } from "./identifiers.ts";
+import type { Logger } from "./log.ts";
+import { silentLogger } from "./log.ts";
+
+/** What every component method receives first. */
+export interface CallContext {
+  /** Namespace of the call; empty when the caller named none. Use {@link requireNamespace} to read it. */
+  readonly namespace: string;
+  /** Lease that new resources of this call join. */
+  readonly lease?: string;
+  /** Aborts when the caller cancels, the deadline passes, or the daemon stops. Every wait honours it. */
+  readonly signal: AbortSignal;
+  readonly log: Logger;
+}
+
+/** Options of {@link createContext}. */
+export interface ContextOptions {
+  namespace?: string;
+  lease?: string;
+  signal?: AbortSignal;
+  log?: Logger;
+}
+
+const never: AbortSignal = new AbortController().signal;
+
+/** Makes a context; without options it has no namespace, is never aborted and logs nothing. */
+export function createContext(options: ContextOptions = {}): CallContext {
+  const base = {
+    namespace: options.namespace ?? "",
+    signal: options.signal ?? never,
+    log: options.log ?? silentLogger,
+  };
+  return options.lease === undefined ? base : { ...base, lease: options.lease };
+}
+
+/** The same context in another namespace. */
+export function withNamespace(ctx: CallContext, namespace: string): CallContext {
+  return { ...ctx, namespace };
+}
+
+/** The same context with `lease` for what the call makes. */
+export function withLease(ctx: CallContext, lease: string): CallContext {
+  return { ...ctx, lease };
+}
+
+/** The same context with no lease. */
+export function withoutLease(ctx: CallContext): CallContext {
+  return { namespace: ctx.namespace, signal: ctx.signal, log: ctx.log };
+}
+
+/** The same context, aborted also by `signal`. */
+export function withSignal(ctx: CallContext, signal: AbortSignal): CallContext {
+  return { ...ctx, signal: AbortSignal.any([ctx.signal, signal]) };
+}
+
+/**
+ * The namespace of the call.
+ *
+ * @throws ContainerdError `failed-precondition` when there is none, `invalid-argument` when it is malformed.
+ */
+export function requireNamespace(ctx: CallContext): string {
+  if (ctx.namespace === "") throw failedPrecondition("namespace is required");
+  checkIdentifier("namespace", ctx.namespace);
+  return ctx.namespace;
+}

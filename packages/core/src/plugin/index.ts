@@ -1,0 +1,28 @@
+/**
+ * The plugin contract: what a package exports so that a daemon can be composed from it.
+ *
+ * ```ts
+ * const mine: Registration<Snapshotter, MyConfig> = {
+ *   type: SnapshotPlugin,
+ *   id: "mine",
+ *   config: myConfig,
+ *   async initFn(ic) { return openMySnapshotter(ic.root, ic.config); },
+ * };
+ * export default mine;
+ * ```
+ *
+ * @module
+ */
+export type {
+  AnyRegistration,
+  DaemonInfo,
+  InitContext,
+  PluginMeta,
+  PluginRef,
+  PluginState,
+  PluginStatus,
+  PluginType,
+  Registration,
+  Requirement,
+} from "./contract.ts";
+export { optional, pluginRef, pluginType, pluginUri, SkipPlugin } from "./contract.ts";
