@@ -1,0 +1,32 @@
+import { describe, expect, it } from "vitest";
+import { forbiddenImport, importsOf, layerOf } from "./layers.ts";
+
+describe("layers", () => {
+  it("knows the layer of every folder", () => {
+    expect(["core", "sys", "testkit", "snapshot-overlayfs", "server"].map(layerOf)).toEqual([
+      "core",
+      "lib",
+      "testkit",
+      "plugin",
+      "app",
+    ]);
+  });
+
+  it("refuses a plugin that imports a plugin, and a core that imports anything", () => {
+    expect(forbiddenImport("gc-scheduler", "metadata-lmdb", false)).toContain('must not import plugin package "metadata-lmdb"');
+    expect(forbiddenImport("core", "api", false)).toContain("nothing");
+    expect(forbiddenImport("sys", "grpc", false)).toBeDefined();
+    expect(forbiddenImport("server", "grpc", false)).toBeUndefined();
+    expect(forbiddenImport("grpc", "services", false)).toBeUndefined();
+  });
+
+  it("lets only tests use the testkit", () => {
+    expect(forbiddenImport("content-local", "testkit", true)).toBeUndefined();
+    expect(forbiddenImport("content-local", "testkit", false)).toBeDefined();
+  });
+
+  it("finds every form of import", () => {
+    const source = 'import a from "x";\nimport type { b } from "./y.ts";\nexport { c } from "z";\nimport "w";\nawait import("v");\n';
+    expect(importsOf(source).map((found) => `${found.line} ${found.specifier}`)).toEqual(["1 x", "2 ./y.ts", "3 z", "4 w", "5 v"]);
+  });
+});
