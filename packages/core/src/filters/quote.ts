@@ -68,7 +68,7 @@ function readEscape(body: string, offset: number, quote: string): Escape | Quote
     const octal = /^[0-3][0-7]{2}/.exec(body.slice(offset + 1, offset + 4));
     if (octal !== null) return { value: [Number.parseInt(octal[0], 8)], length: 4 };
   }
-  if (quote !== '"') return { value: `\\${kind}`, length: 1 + kind.length };
+  if (quote !== '"') return { value: "\\", length: 1 };
   return { message: `unknown escape \\${kind}`, offset };
 }
 
