@@ -6,13 +6,22 @@
  * import { z } from "zod";
  * import { configSchema } from "@ctrd/core/config";
  *
+ * /** `[plugins."io.containerd.snapshotter.v1.overlayfs"]` *\/
+ * export interface OverlayConfig {
+ *   root_path: string;
+ *   sync_remove: boolean;
+ * }
+ *
  * const table = z.object({
  *   root_path: z.string().default("").describe("Directory of the snapshots; empty: the plugin's own root."),
  *   sync_remove: z.boolean().default(false).describe("Delete directories before Remove returns."),
  * });
- * export type OverlayConfig = z.output<typeof table>;
- * export const overlayConfig: ConfigSchema<OverlayConfig> = configSchema(table, () => z.toJSONSchema(table, { io: "input" }));
+ * export const overlayConfig: ConfigSchema<OverlayConfig> = configSchema(table, () =>
+ *   z.toJSONSchema(table, { io: "input" }),
+ * );
  * ```
+ *
+ * The interface is written out because of `isolatedDeclarations`; the compiler checks it against the schema.
  *
  * Keys are containerd's own (snake_case). Every key has a default and a description: validating `{}` gives the
  * defaults, and `ctrd config default` prints both. The daemon reports unknown keys itself, with their position, from
