@@ -68,7 +68,7 @@ export interface Registration<T = unknown, C = undefined> {
 }
 
 /** A registration whose type parameters are not known. */
-export type AnyRegistration = Registration<unknown, never>;
+export type AnyRegistration = Registration<unknown, unknown>;
 
 /** What a plugin tells about itself; shown by introspection. */
 export interface PluginMeta {

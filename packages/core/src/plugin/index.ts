@@ -26,3 +26,7 @@ export type {
   Requirement,
 } from "./contract.ts";
 export { optional, pluginRef, pluginType, pluginUri, SkipPlugin } from "./contract.ts";
+export type { LoadedPlugin, PluginOrder, PluginProblem } from "./graph.ts";
+export { orderPlugins } from "./graph.ts";
+export type { InitPluginsOptions, PluginSet } from "./lifecycle.ts";
+export { initPlugins } from "./lifecycle.ts";
