@@ -7,7 +7,8 @@ import { dirname } from "node:path";
 import { ContainerdError, failedPrecondition, internal, messageOf, resourceExhausted, unavailable } from "@ctrd/core/errors";
 import { open } from "lmdb";
 import type { Database, RootDatabase } from "lmdb";
-import { checkFile, checkSpace } from "./file-check.ts";
+import { closeOnExec } from "./close-on-exec.ts";
+import { checkFile, checkSpace, hasSpace } from "./file-check.ts";
 
 /**
  * A key: a string, a number, or an array of them. Arrays sort element by element, so `["a", "b"]` is found between
@@ -81,6 +82,7 @@ export function openDurableEnv(options: DurableEnvOptions): DurableEnv {
   const root = openRoot(options);
   const env = createEnv(path, root);
   try {
+    closeOnExec(path);
     if (options.schema !== undefined) checkSchema(env, options.schema);
   } catch (error) {
     void env.close();
@@ -113,6 +115,8 @@ function openRoot(options: DurableEnvOptions): RootDatabase<Uint8Array, DurableK
       // With overlapping sync a transaction's promise resolves before its pages are on disk. Grouping makes the plain
       // order as fast.
       overlappingSync: false,
+      // With it, a failed commit also rejects a promise that lmdb-js gives to nobody, which would end the process.
+      eventTurnBatching: false,
       noSync: options.noSync ?? false,
       ...(options.mapSize === undefined ? {} : { mapSize: options.mapSize }),
     });
@@ -176,7 +180,8 @@ async function writeError(path: string, error: unknown): Promise<unknown> {
     cause = reason;
   }
   const text = messageOf(cause);
-  return /no space left|quota/i.test(text)
+  // A write cut short by a full disk is an I/O error to LMDB.
+  return /no space left|quota/i.test(text) || !hasSpace(path)
     ? resourceExhausted(`write to database ${path}: ${text} (free space on its filesystem)`, { cause })
     : unavailable(`write to database ${path}: ${text}`, { cause });
 }

@@ -21,10 +21,15 @@ const offsets = { flags: 18, magic: pageHeader, version: 28, pageSize: 48, freeR
 /** Page number of an empty tree. */
 const noPage = 0xffff_ffff_ffff_ffffn;
 
+/** Whether the filesystem of `path` has room to go on. */
+export function hasSpace(path: string): boolean {
+  const { bavail, bsize } = statfsSync(dirname(path));
+  return bavail * bsize >= neededBytes;
+}
+
 /** @throws `resource-exhausted` when the filesystem of `path` has no room to open a database. */
 export function checkSpace(path: string): void {
-  const { bavail, bsize } = statfsSync(dirname(path));
-  if (bavail * bsize >= neededBytes) return;
+  if (hasSpace(path)) return;
   throw resourceExhausted(`open database ${path}: less than ${neededBytes} bytes free on its filesystem (free some)`);
 }
 

@@ -12,3 +12,9 @@
  */
 export type { DurableEnv, DurableEnvOptions, DurableKey, DurableSchema } from "./env.ts";
 export { openDurableEnv } from "./env.ts";
+export type { SnapshotRecord } from "./snapshot-record.ts";
+export type { NewSnapshot, SnapshotChain, SnapshotFiles, SnapshotStore } from "./snapshot-store.ts";
+export { openSnapshotStore } from "./snapshot-store.ts";
+export type { TaskPoolOptions } from "./task-pool.ts";
+export { TaskPool } from "./task-pool.ts";
+export { TreePool } from "./trees.ts";

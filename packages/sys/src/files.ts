@@ -114,3 +114,9 @@ export function seekHole(fd: number, offset: number): number {
 export function seekSet(fd: number, offset: number): void {
   check(nativeLseek(fd, offset, 0), "lseek");
 }
+
+/** Keeps an open file from being inherited by programs that this process starts. */
+export function setCloseOnExec(fd: number): void {
+  const FIOCLEX = 0x5451;
+  check(nativeIoctl(fd, FIOCLEX, 0), "ioctl FIOCLEX");
+}

@@ -44,6 +44,7 @@ export {
   seekData,
   seekHole,
   seekSet,
+  setCloseOnExec,
   statfs,
   syncfs,
 } from "./files.ts";

@@ -1,0 +1,12 @@
+/**
+ * Worker module: tasks on directory trees.
+ */
+import { rmSync } from "node:fs";
+import { diskUsage } from "./disk-usage.ts";
+import { serveTasks } from "./serve-tasks.ts";
+
+serveTasks({
+  diskUsage,
+  /** A path that does not exist is fine. */
+  remove: (path: string) => rmSync(path, { recursive: true, force: true }),
+});
