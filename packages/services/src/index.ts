@@ -1,0 +1,80 @@
+/**
+ * containerd's gRPC services as component interfaces, in both directions: `serve…` exposes an implementation,
+ * `proxy…` is the same interface over a channel.
+ *
+ * ```ts
+ * // A remote snapshotter, for ctrd or for containerd:
+ * await using server = await serveOnSocket("/run/mine.sock", [serveSnapshots(anySnapshotter(mine))]);
+ *
+ * // The same snapshotter from elsewhere:
+ * using channel = openChannel("/run/mine.sock");
+ * const snapshotter = proxySnapshotter(channel, "mine");
+ * ```
+ *
+ * @module
+ */
+export type {
+  BoundService,
+  CallOptions,
+  ChannelOptions,
+  ClientMethod,
+  DuplexCall,
+  ListenAddress,
+  MessageCodec,
+  MethodDefinition,
+  MethodHandler,
+  MethodShape,
+  RpcChannel,
+  RpcClient,
+  RpcObserver,
+  RpcServer,
+  RpcServerOptions,
+  ServiceDefinition,
+  ServiceHandlers,
+  SocketAddress,
+  TcpAddress,
+} from "./rpc/index.ts";
+export {
+  bindService,
+  checkSocketPath,
+  createRpcServer,
+  defaultConnectTimeoutMs,
+  defaultMaxMessageBytes,
+  listen,
+  maxSocketPath,
+  methodPath,
+  openChannel,
+} from "./rpc/index.ts";
+export type { ServedSocket, ServeOnSocketOptions } from "./serve-on-socket.ts";
+export { serveOnSocket } from "./serve-on-socket.ts";
+export type { GrpcService, TtrpcService } from "./plugin-types.ts";
+export { GrpcPlugin, TtrpcPlugin } from "./plugin-types.ts";
+export { proxyContainers } from "./containers/proxy.ts";
+export { serveContainers } from "./containers/serve.ts";
+export { proxyContentStore } from "./content/proxy.ts";
+export { serveContent } from "./content/serve.ts";
+export { proxyDiffer } from "./diff/proxy.ts";
+export { serveDiff } from "./diff/serve.ts";
+export { proxyEvents } from "./events/proxy.ts";
+export { serveEvents } from "./events/serve.ts";
+export { checkHealth } from "./health/proxy.ts";
+export type { Health } from "./health/serve.ts";
+export { createHealth } from "./health/serve.ts";
+export { proxyImages } from "./images/proxy.ts";
+export { serveImages } from "./images/serve.ts";
+export { proxyIntrospection } from "./introspection/proxy.ts";
+export { serveIntrospection } from "./introspection/serve.ts";
+export { proxyLeases } from "./leases/proxy.ts";
+export { serveLeases } from "./leases/serve.ts";
+export { proxyNamespaces } from "./namespaces/proxy.ts";
+export { serveNamespaces } from "./namespaces/serve.ts";
+export { proxySandboxes } from "./sandboxes/proxy.ts";
+export { serveSandboxes } from "./sandboxes/serve.ts";
+export { anySnapshotter, snapshotterLookup } from "./snapshots/lookup.ts";
+export { proxySnapshotter } from "./snapshots/proxy.ts";
+export { serveSnapshots } from "./snapshots/serve.ts";
+export { proxyTasks } from "./tasks/proxy.ts";
+export { serveTasks } from "./tasks/serve.ts";
+export { fetchVersion } from "./version/proxy.ts";
+export type { VersionInfo } from "./version/serve.ts";
+export { serveVersion } from "./version/serve.ts";

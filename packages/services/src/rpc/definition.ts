@@ -1,0 +1,67 @@
+import type { CallContext } from "@ctrd/core/context";
+
+/** Encodes and decodes one message type; the message objects of `@ctrd/api` are codecs. */
+export interface MessageCodec<T> {
+  encode(message: T): { finish(): Uint8Array };
+  decode(input: Uint8Array): T;
+}
+
+/** A method of a service, as `@ctrd/api` generates it. */
+export interface MethodDefinition {
+  /** Name on the wire, for example `ListStream`. */
+  readonly name: string;
+  readonly requestType: MessageCodec<unknown>;
+  readonly requestStream: boolean;
+  readonly responseType: MessageCodec<unknown>;
+  readonly responseStream: boolean;
+}
+
+/** A service, as `@ctrd/api` generates it: `ContainersDefinition`. */
+export interface ServiceDefinition {
+  /** Name on the wire, for example `containerd.services.containers.v1.Containers`. */
+  readonly fullName: string;
+  readonly methods: Readonly<Record<string, MethodDefinition>>;
+}
+
+/** The message type of a codec. */
+export type MessageOf<C> = C extends { decode(input: Uint8Array): infer T } ? T : never;
+
+/** What a method receives: one message or a stream of them. */
+export type RequestOf<M extends MethodDefinition> = M["requestStream"] extends true
+  ? AsyncIterable<MessageOf<M["requestType"]>>
+  : MessageOf<M["requestType"]>;
+
+/** What a method answers: one message or a stream of them. */
+export type ResponseOf<M extends MethodDefinition> = M["responseStream"] extends true
+  ? AsyncIterable<MessageOf<M["responseType"]>>
+  : Promise<MessageOf<M["responseType"]>>;
+
+/**
+ * Implements one method. A streaming answer is pulled as fast as the peer takes it. The handler is called before the
+ * peer sees the answer's headers, so what it does before returning has happened when the peer sees them.
+ */
+export type MethodHandler<M extends MethodDefinition> = (ctx: CallContext, request: RequestOf<M>) => ResponseOf<M>;
+
+/** Implements every method of a service. */
+export type ServiceHandlers<D extends ServiceDefinition> = {
+  readonly [K in keyof D["methods"]]: MethodHandler<D["methods"][K]>;
+};
+
+/** A handler whose message types are not known. */
+export type AnyHandler = (ctx: CallContext, request: never) => Promise<unknown> | AsyncIterable<unknown>;
+
+/** A service with its implementation, ready to be served. */
+export interface BoundService {
+  readonly definition: ServiceDefinition;
+  readonly handlers: Readonly<Record<string, AnyHandler>>;
+}
+
+/** Joins a definition with its implementation; the compiler checks that every method is there. */
+export function bindService<D extends ServiceDefinition>(definition: D, handlers: ServiceHandlers<D>): BoundService {
+  return { definition, handlers: handlers as Readonly<Record<string, AnyHandler>> };
+}
+
+/** Path of a method on the wire: `/<service>/<method>`. */
+export function methodPath(service: ServiceDefinition, method: MethodDefinition): string {
+  return `/${service.fullName}/${method.name}`;
+}
