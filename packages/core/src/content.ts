@@ -74,8 +74,13 @@ export interface ContentReader {
   readonly size: bigint;
   /** A local file with exactly these bytes, when there is one; valid until `close`. */
   readonly path?: string;
-  /** Up to `length` bytes from `offset`; fewer only at the end. */
-  read(offset: bigint, length: number): Promise<Uint8Array>;
+  /**
+   * Up to `length` bytes from `offset`; fewer only at the end.
+   *
+   * @param buffer memory that the result may use, so that a loop need not have a fresh megabyte per turn (which costs
+   * more than the read itself); it may be ignored. Without it the result belongs to the caller.
+   */
+  read(offset: bigint, length: number, buffer?: Uint8Array): Promise<Uint8Array>;
   close(): Promise<void>;
 }
 
