@@ -1,0 +1,81 @@
+import type { AST } from "toml-eslint-parser";
+import { parseTOML } from "toml-eslint-parser";
+import type { KeyPath } from "./key-path.ts";
+
+/** A place in a text; both count from 1. */
+export interface Position {
+  line: number;
+  column: number;
+}
+
+/** Where the key `path` stands in a TOML text, or the nearest table around it; undefined when nothing of it is there. */
+export function locate(text: string, path: KeyPath): Position | undefined {
+  const positions = collectPositions(parseTOML(text).body[0]);
+  for (let length = path.length; length > 0; length--) {
+    const position = positions.get(JSON.stringify(path.slice(0, length)));
+    if (position !== undefined) return position;
+  }
+  return undefined;
+}
+
+type Positions = Map<string, Position>;
+
+function collectPositions(top: AST.TOMLTopLevelTable): Positions {
+  const positions: Positions = new Map();
+  for (const entry of top.body) {
+    if (entry.type === "TOMLKeyValue") {
+      addKeyValue(positions, [], entry);
+      continue;
+    }
+    // The last key of a header names the table; the keys before it are tables too.
+    const names = entry.resolvedKey.filter((part) => typeof part === "string");
+    addKeys(positions, entry.resolvedKey, entry.key.keys, names.length);
+    for (const item of entry.body) addKeyValue(positions, entry.resolvedKey, item);
+  }
+  return positions;
+}
+
+function addKeyValue(positions: Positions, base: KeyPath, entry: AST.TOMLKeyValue): void {
+  const path = [...base, ...entry.key.keys.map(keyName)];
+  addKeys(positions, path, entry.key.keys, entry.key.keys.length);
+  addValue(positions, path, entry.value);
+}
+
+function addValue(positions: Positions, path: KeyPath, value: AST.TOMLContentNode): void {
+  if (value.type === "TOMLInlineTable") {
+    for (const entry of value.body) addKeyValue(positions, path, entry);
+  } else if (value.type === "TOMLArray") {
+    value.elements.forEach((element, index) => {
+      set(positions, [...path, index], element.loc.start);
+      addValue(positions, [...path, index], element);
+    });
+  }
+}
+
+/** Records the last `count` named parts of `path`, which `keys` spell. */
+function addKeys(
+  positions: Positions,
+  path: KeyPath,
+  keys: readonly (AST.TOMLBare | AST.TOMLQuoted)[],
+  count: number,
+): void {
+  let index = keys.length;
+  for (let end = path.length; end > 0 && count > 0; end--) {
+    if (typeof path[end - 1] === "number") {
+      set(positions, path.slice(0, end), keys[index - 1]?.loc.start);
+      continue;
+    }
+    index--;
+    count--;
+    set(positions, path.slice(0, end), keys[index]?.loc.start);
+  }
+}
+
+function set(positions: Positions, path: KeyPath, start: AST.Position | undefined): void {
+  const key = JSON.stringify(path);
+  if (start !== undefined && !positions.has(key)) positions.set(key, { line: start.line, column: start.column + 1 });
+}
+
+function keyName(key: AST.TOMLBare | AST.TOMLQuoted): string {
+  return key.type === "TOMLBare" ? key.name : key.value;
+}
