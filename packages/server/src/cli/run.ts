@@ -1,0 +1,48 @@
+import { codeFromKind, ContainerdError, kindFromCode, messageOf } from "@ctrd/core/errors";
+import type { Arguments } from "./arguments.ts";
+import { parseCommandLine, usage, UsageError } from "./arguments.ts";
+
+/** Runs the `ctrd` command line. Errors become one line on standard error and exit status 1. */
+export async function runCommandLine(argv: readonly string[]): Promise<void> {
+  let debug = false;
+  try {
+    const options = parseCommandLine(argv);
+    debug = options.logLevel === "debug" || options.logLevel === "trace";
+    await run(options);
+  } catch (error) {
+    const hint = error instanceof UsageError ? " (see ctrd --help)" : "";
+    process.stderr.write(`ctrd: ${plainMessage(error)}${hint}\n`);
+    if (debug && error instanceof Error) process.stderr.write(`${error.stack ?? ""}\n`);
+    // Writing to standard error is synchronous; nothing that a failed start left behind may keep the process.
+    process.exit(1);
+  }
+}
+
+async function run(options: Arguments): Promise<void> {
+  switch (options.command) {
+    case "help":
+      process.stdout.write(usage);
+      return;
+    case "version": {
+      const { revision, version } = await import("../version.ts");
+      process.stdout.write(`ctrd ${version}${revision === "" ? "" : ` ${revision}`}\n`);
+      return;
+    }
+    case "serve":
+      await (await import("./serve.ts")).serve(options);
+      return;
+    case "publish":
+      await (await import("./publish.ts")).publish(options);
+      return;
+    default:
+      await (await import("./config.ts")).runConfig(options.command, options);
+  }
+}
+
+/** An error's message in one line, without the text of its kind, which is meant for API clients. */
+function plainMessage(error: unknown): string {
+  const [line = ""] = messageOf(error).split("\n");
+  if (!(error instanceof ContainerdError)) return line;
+  const kindText = new ContainerdError(kindFromCode(codeFromKind(error.kind)), "").message;
+  return line.endsWith(`: ${kindText}`) ? line.slice(0, -kindText.length - 2) : line;
+}

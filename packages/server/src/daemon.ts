@@ -1,0 +1,224 @@
+import { writeFile } from "node:fs/promises";
+import type { Logger } from "@ctrd/core/log";
+import { silentLogger } from "@ctrd/core/log";
+import { errnoOf, failedPrecondition } from "@ctrd/core/errors";
+import type {
+  AnyRegistration,
+  DaemonInfo,
+  LoadedPlugin,
+  PluginRef,
+  PluginSet,
+  PluginStatus,
+  PluginType,
+} from "@ctrd/core/plugin";
+import { initPlugins } from "@ctrd/core/plugin";
+import type { DaemonServer } from "@ctrd/core/services";
+import { ServerPlugin } from "@ctrd/core/services";
+import { sdNotify } from "@ctrd/sys";
+import type { DaemonConfig } from "./config/index.ts";
+import { documentOf, resolveConfig } from "./config/index.ts";
+import { prepareDirectories } from "./directories.ts";
+import { lockDirectory } from "./directory-lock.ts";
+import { writeSelfCommand } from "./self-command.ts";
+import { revision, version } from "./version.ts";
+
+/** How long calls may go on once the daemon stops, in milliseconds. */
+const stopGraceMs = 5_000;
+
+/** Plugins as a composition lists them: registrations, `default` exports that are arrays, or loaded packages. */
+export type PluginList = readonly (AnyRegistration | readonly AnyRegistration[] | LoadedPlugin)[];
+
+/** Options of {@link composeDaemon}. */
+export interface ComposeOptions {
+  readonly plugins: PluginList;
+  /** The configuration as a table with the keys of the newest layout; what is left out is the default. */
+  readonly config?: Readonly<Record<string, unknown>>;
+  readonly log?: Logger;
+}
+
+/** A daemon. It runs from `start` to `stop`, once. */
+export interface Daemon {
+  readonly config: DaemonConfig;
+  /** Every plugin with what became of it; complete once `start` has resolved. */
+  readonly plugins: readonly PluginStatus[];
+  /** An initialised plugin; undefined when it is absent or not ok. */
+  find<T>(ref: PluginRef<T>): T | undefined;
+  /** Every initialised plugin of a type. */
+  getAll<T>(type: PluginType<T>): T[];
+  /**
+   * Takes the directories, initialises the plugins and starts the servers. When it fails, all is undone.
+   *
+   * @throws ContainerdError with one sentence: what, which object, what to do about it
+   */
+  start(): Promise<void>;
+  /** Stops the servers, then closes the plugins in reverse order. Containers go on. Repeated calls share one run. */
+  stop(): Promise<void>;
+}
+
+/**
+ * Composes a daemon of plugins and a configuration, without starting it.
+ *
+ * ```ts
+ * const daemon = await composeDaemon({ plugins: [...defaults, mine], config: { root: "/srv/d", state: "/run/d" } });
+ * await daemon.start();
+ * ```
+ *
+ * @throws ContainerdError `invalid-argument` for a mistake in the configuration
+ */
+export async function composeDaemon(options: ComposeOptions): Promise<Daemon> {
+  const plugins = loadedPlugins(options.plugins);
+  const documents = [documentOf({ imports: [], ...options.config }, "configuration")];
+  const config = await resolveConfig({ documents, warnings: [] }, plugins);
+  return createDaemon({ plugins, config, log: options.log ?? silentLogger });
+}
+
+/** {@link composeDaemon} and start. */
+export async function startDaemon(options: ComposeOptions): Promise<Daemon> {
+  const daemon = await composeDaemon(options);
+  await daemon.start();
+  return daemon;
+}
+
+/** Makes a daemon of a checked configuration. */
+export function createDaemon(options: {
+  readonly plugins: readonly LoadedPlugin[];
+  readonly config: DaemonConfig;
+  readonly log: Logger;
+}): Daemon {
+  return new PluginDaemon(options.plugins, options.config, options.log);
+}
+
+function loadedPlugins(list: PluginList): LoadedPlugin[] {
+  return list.flatMap((entry) => {
+    if ("registration" in entry) return [entry];
+    const registrations = "initFn" in entry ? [entry] : entry;
+    return registrations.map((registration) => ({ registration }));
+  });
+}
+
+class PluginDaemon implements Daemon {
+  readonly config: DaemonConfig;
+  readonly #list: readonly LoadedPlugin[];
+  readonly #log: Logger;
+  readonly #abort = new AbortController();
+  readonly #locks: (() => void)[] = [];
+  readonly #servers: DaemonServer[] = [];
+  #set: PluginSet | undefined;
+  #stopping: Promise<void> | undefined;
+
+  constructor(list: readonly LoadedPlugin[], config: DaemonConfig, log: Logger) {
+    this.#list = list;
+    this.config = config;
+    this.#log = log;
+  }
+
+  get plugins(): readonly PluginStatus[] {
+    return this.#set?.statuses ?? [];
+  }
+
+  find<T>(ref: PluginRef<T>): T | undefined {
+    return this.#set?.find(ref);
+  }
+
+  getAll<T>(type: PluginType<T>): T[] {
+    return this.#set?.getAll(type) ?? [];
+  }
+
+  async start(): Promise<void> {
+    const began = performance.now();
+    try {
+      await this.#start();
+    } catch (error) {
+      await this.#shutDown();
+      throw error;
+    }
+    const { root, state } = this.config.table;
+    const ok = this.plugins.filter((plugin) => plugin.state === "ok").length;
+    this.#log.info({ version, root, state, plugins: ok, ms: Math.round(performance.now() - began) }, "daemon ready");
+    this.#notify("READY=1");
+  }
+
+  stop(): Promise<void> {
+    this.#stopping ??= this.#stop();
+    return this.#stopping;
+  }
+
+  async #start(): Promise<void> {
+    const { table } = this.config;
+    for (const warning of this.config.warnings) this.#log.warn({ warning }, "configuration");
+    await prepareDirectories(table);
+    this.#locks.push(lockDirectory("root", table.root), lockDirectory("state", table.state));
+    if (table.temp !== "") process.env["TMPDIR"] = table.temp;
+    await this.#setOomScore(table.oom_score);
+    this.#set = await initPlugins({
+      plugins: this.#list,
+      disabled: table.disabled_plugins,
+      config: new Map(Object.entries(table.plugins)),
+      root: table.root,
+      state: table.state,
+      daemon: await this.#info(),
+      log: this.#log,
+      signal: this.#abort.signal,
+    });
+    checkEssential(this.#set.statuses, table.required_plugins);
+    for (const server of this.#set.getAll(ServerPlugin)) {
+      await server.start();
+      this.#servers.push(server);
+      if (server.address !== "") this.#log.info({ address: server.address }, "serving");
+    }
+  }
+
+  async #info(): Promise<DaemonInfo> {
+    const { address, ttrpcAddress, timeouts, table } = this.config;
+    const binary = await writeSelfCommand(table.root);
+    const debug = table.debug.level === "debug" || table.debug.level === "trace";
+    return { version, revision, address, ttrpcAddress, binary, debug, timeouts };
+  }
+
+  async #stop(): Promise<void> {
+    this.#log.info({}, "daemon stopping");
+    this.#notify("STOPPING=1");
+    await this.#shutDown();
+    this.#log.info({}, "daemon stopped");
+  }
+
+  async #shutDown(): Promise<void> {
+    const stopped = await Promise.allSettled(this.#servers.splice(0).map((server) => server.stop(stopGraceMs)));
+    for (const result of stopped) {
+      if (result.status === "rejected") this.#log.error({ err: result.reason as unknown }, "server did not stop");
+    }
+    this.#abort.abort(new Error("the daemon stops"));
+    await this.#set?.close();
+    for (const unlock of this.#locks.splice(0).reverse()) unlock();
+  }
+
+  #notify(state: string): void {
+    try {
+      sdNotify(state);
+    } catch (error) {
+      this.#log.warn({ err: error, state }, "service manager not notified");
+    }
+  }
+
+  async #setOomScore(score: number): Promise<void> {
+    if (score === 0) return;
+    try {
+      await writeFile("/proc/self/oom_score_adj", String(score));
+    } catch (error) {
+      if (!["EPERM", "EACCES"].includes(errnoOf(error) ?? "")) throw error;
+      this.#log.warn({ score }, "oom_score not set: not permitted");
+    }
+  }
+}
+
+/** A daemon that cannot serve, or lacks what is required, must not start. */
+function checkEssential(statuses: readonly PluginStatus[], required: readonly string[]): void {
+  for (const status of statuses) {
+    const uri = `${status.type}.${status.id}`;
+    const isRequired = required.includes(uri);
+    const isBrokenServer = status.type === ServerPlugin.name && status.state === "failed";
+    if (status.state === "ok" || (!isRequired && !isBrokenServer)) continue;
+    const remedy = status.remedy === undefined ? "" : `; ${status.remedy}`;
+    throw failedPrecondition(`${isRequired ? "required " : ""}plugin ${uri} ${status.state}: ${status.error ?? ""}${remedy}`);
+  }
+}

@@ -1,0 +1,37 @@
+import { chmod, readFile, rename, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { errnoOf } from "@ctrd/core/errors";
+
+/**
+ * Writes an executable `<root>/ctrd` that runs this very program with this very Node. Shims get its path as
+ * `-publish-binary` and cannot be given a script with an interpreter of its own choice.
+ *
+ * @returns its path
+ */
+export async function writeSelfCommand(root: string): Promise<string> {
+  const path = join(root, "ctrd");
+  const main = fileURLToPath(new URL(import.meta.url.endsWith(".ts") ? "./main.ts" : "./main.js", import.meta.url));
+  const conditions = process.execArgv.filter((flag) => flag.startsWith("--conditions="));
+  const command = [process.execPath, ...conditions, main].map(shellQuote).join(" ");
+  const script = `#!/bin/sh\nexec ${command} "$@"\n`;
+  if ((await readIfThere(path)) === script) return path;
+  const temporary = `${path}.${process.pid}`;
+  await writeFile(temporary, script, { mode: 0o700 });
+  await chmod(temporary, 0o700);
+  await rename(temporary, path);
+  return path;
+}
+
+async function readIfThere(path: string): Promise<string | undefined> {
+  try {
+    return await readFile(path, "utf8");
+  } catch (error) {
+    if (errnoOf(error) === "ENOENT") return undefined;
+    throw error;
+  }
+}
+
+function shellQuote(text: string): string {
+  return `'${text.replaceAll("'", String.raw`'\''`)}'`;
+}

@@ -1,0 +1,53 @@
+import type { Logger } from "@ctrd/core/log";
+import type { Daemon } from "./daemon.ts";
+
+/**
+ * Binds the process's signals to the daemon until the process ends.
+ *
+ * SIGTERM and SIGINT stop it, a second one exits at once; SIGUSR1 logs its state; SIGPIPE is ignored. An exception
+ * that nobody caught ends the process: what is on disk is consistent at any moment, what is in memory no longer is.
+ *
+ * @param exit ends the process with a status, after flushing the log
+ */
+export function bindSignals(daemon: Daemon, log: Logger, exit: (status: number) => void): void {
+  let stopping = false;
+  const stop = (signal: string): void => {
+    if (stopping) {
+      log.warn({ signal }, "second signal: exiting at once");
+      exit(1);
+      return;
+    }
+    stopping = true;
+    log.info({ signal }, "signal received");
+    daemon.stop().then(
+      () => exit(0),
+      (error: unknown) => {
+        log.error({ err: error }, "stop failed");
+        exit(1);
+      },
+    );
+  };
+  process.on("SIGTERM", stop);
+  process.on("SIGINT", stop);
+  process.on("SIGPIPE", () => {});
+  // Node would open its debugger on this signal.
+  process.on("SIGUSR1", () => dumpState(daemon, log));
+  process.on("uncaughtException", (error) => {
+    log.error({ err: error, stack: error.stack }, "uncaught exception");
+    exit(1);
+  });
+  process.on("unhandledRejection", (reason) => {
+    log.error({ err: reason, stack: reason instanceof Error ? reason.stack : undefined }, "unhandled rejection");
+  });
+}
+
+function dumpState(daemon: Daemon, log: Logger): void {
+  const resources: Record<string, number> = {};
+  for (const name of process.getActiveResourcesInfo()) resources[name] = (resources[name] ?? 0) + 1;
+  const { rss, heapUsed, external } = process.memoryUsage();
+  const uptime = Math.round(process.uptime());
+  log.info({ pid: process.pid, uptime, memory: { rss, heapUsed, external }, resources }, "state of the process");
+  for (const { type, id, state, error, source } of daemon.plugins) {
+    log.info({ plugin: `${type}.${id}`, state, error, source }, "state of a plugin");
+  }
+}
