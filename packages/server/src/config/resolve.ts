@@ -3,6 +3,7 @@ import { parseGoDuration } from "@ctrd/core/durations";
 import { invalidArgument, messageOf } from "@ctrd/core/errors";
 import type { AnyRegistration, LoadedPlugin } from "@ctrd/core/plugin";
 import { pluginUri } from "@ctrd/core/plugin";
+import { isContainerdKey } from "./containerd-keys.ts";
 import { checkTable, nearest, unknownKey } from "./check.ts";
 import type { DaemonTable } from "./daemon-table.ts";
 import { daemonTable, defaultTimeouts } from "./daemon-table.ts";
@@ -126,7 +127,14 @@ async function checkPlugins(
       registration.config === undefined
         ? Object.keys(table).map((key) => ({ path: [key], message: unknownKey(key, []) }))
         : await checkTable(registration.config, table);
-    problems.push(...findings.map(({ path, message }) => ({ document, path: ["plugins", uri, ...path], message })));
+    for (const { path, message } of findings) {
+      const [key] = path;
+      if (path.length === 1 && message.startsWith("unknown key") && isContainerdKey(uri, String(key))) {
+        warnings.push(`${document.name}: plugins."${uri}".${String(key)} has no effect in this daemon`);
+      } else {
+        problems.push({ document, path: ["plugins", uri, ...path], message });
+      }
+    }
   }
   return problems;
 }
