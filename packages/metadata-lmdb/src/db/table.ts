@@ -1,0 +1,104 @@
+/**
+ * A named database of typed records whose keys are arrays of strings.
+ */
+import type { DurableEnv, DurableKey } from "@ctrd/storage";
+import { hasPrefix } from "./keys.ts";
+
+type Db = ReturnType<DurableEnv["openDb"]>;
+
+/** How a record becomes bytes. The message types of `@ctrd/api` are codecs. */
+export interface Codec<T> {
+  encode(record: T): { finish(): Uint8Array };
+  decode(bytes: Uint8Array): T;
+}
+
+/** One record with its key. */
+export interface Row<T> {
+  readonly key: string[];
+  readonly record: T;
+}
+
+/** Told of every record that is written, within the write transaction. */
+export type PutListener = (key: readonly string[]) => void;
+
+/** Reads outside `write` see the last committed state, inside they see the writes so far. Write only inside. */
+export class Table<T> {
+  readonly #db: Db;
+  readonly #codec: Codec<T>;
+  readonly #onPut: PutListener | undefined;
+
+  constructor(db: Db, codec: Codec<T>, onPut?: PutListener) {
+    this.#db = db;
+    this.#codec = codec;
+    this.#onPut = onPut;
+  }
+
+  get(...key: string[]): T | undefined {
+    const bytes = this.#db.get(key);
+    return bytes === undefined ? undefined : this.#codec.decode(bytes);
+  }
+
+  has(...key: string[]): boolean {
+    return this.#db.doesExist(key);
+  }
+
+  put(record: T, ...key: string[]): void {
+    // Inside a write transaction the put has happened on return; its promise is the transaction's own.
+    void this.#db.put(key, this.#codec.encode(record).finish());
+    this.#onPut?.(key);
+  }
+
+  remove(...key: string[]): void {
+    void this.#db.remove(key);
+  }
+
+  /** Records whose key begins with `prefix`, in key order. Finish the loop in the same turn of the event loop. */
+  *under(...prefix: string[]): Generator<Row<T>> {
+    for (const { key, value } of this.#db.getRange({ start: prefix })) {
+      if (!hasPrefix(key as string[], prefix)) return;
+      yield { key: key as string[], record: this.#codec.decode(value) };
+    }
+  }
+
+  /** Up to `limit` records under `prefix`, after the key `after` if given. */
+  page(prefix: string[], after: string[] | undefined, limit: number): Row<T>[] {
+    const rows: Row<T>[] = [];
+    const start: DurableKey = after ?? prefix;
+    for (const { key, value } of this.#db.getRange({ start, exclusiveStart: after !== undefined, limit })) {
+      if (!hasPrefix(key as string[], prefix)) break;
+      rows.push({ key: key as string[], record: this.#codec.decode(value) });
+    }
+    return rows;
+  }
+
+  /** Keys that begin with `prefix`, in order. Finish the loop in the same turn of the event loop. */
+  *keysUnder(...prefix: string[]): Generator<string[]> {
+    for (const key of this.#db.getKeys({ start: prefix })) {
+      if (!hasPrefix(key as string[], prefix)) return;
+      yield key as string[];
+    }
+  }
+
+  /** Up to `limit` keys of the whole table, after the key `after` if given. */
+  keyPage(after: string[] | undefined, limit: number): string[][] {
+    const range = after === undefined ? { limit } : { start: after, exclusiveStart: true, limit };
+    return [...this.#db.getKeys(range)] as string[][];
+  }
+
+  /** Whether no key begins with `prefix`. */
+  isEmpty(...prefix: string[]): boolean {
+    for (const _key of this.keysUnder(...prefix)) return false;
+    return true;
+  }
+
+  /** Removes every record whose key begins with `prefix`. */
+  removeUnder(...prefix: string[]): void {
+    for (const key of [...this.keysUnder(...prefix)]) this.remove(...key);
+  }
+}
+
+/** A record that is nothing but its key. */
+export const keyOnly: Codec<true> = {
+  encode: () => ({ finish: () => Uint8Array.of(1) }),
+  decode: () => true,
+};

@@ -1,0 +1,183 @@
+/**
+ * Removes from the backends what no metadata names. The first time everything that a backend has is looked at, to find
+ * what an earlier run left behind; after that only what the metadata has let go of.
+ */
+import type { ContentStore } from "@ctrd/core/content";
+import type { CallContext } from "@ctrd/core/context";
+import { withNamespace } from "@ctrd/core/context";
+import { isKind, messageOf } from "@ctrd/core/errors";
+import type { Snapshotter } from "@ctrd/core/snapshots";
+import type { Shared } from "../shared.ts";
+import { blobPin, ingestPin, snapshotPin } from "../shared.ts";
+
+/** Removals at once in one backend. */
+const concurrency = 16;
+
+/** Namespace of backend calls that concern no key. */
+const anyNamespace = "default";
+
+type Outcome = "removed" | "kept" | "retry";
+
+export class BackendCleaner {
+  readonly #shared: Shared;
+  readonly #content: ContentStore;
+  readonly #snapshotters: ReadonlyMap<string, Snapshotter>;
+  /** Backends that were looked through in this run. */
+  readonly #listed = new Set<string>();
+
+  constructor(shared: Shared, content: ContentStore, snapshotters: ReadonlyMap<string, Snapshotter>) {
+    this.#shared = shared;
+    this.#content = content;
+    this.#snapshotters = snapshotters;
+  }
+
+  /** Cleans all backends at once. A backend that fails is logged and tried again by the next collection. */
+  async clean(ctx: CallContext): Promise<void> {
+    const jobs = [this.#guarded("content", () => this.#cleanContent(ctx))];
+    for (const [name, snapshotter] of this.#snapshotters) {
+      jobs.push(this.#guarded(`snapshotter ${name}`, () => this.#cleanSnapshotter(ctx, name, snapshotter)));
+    }
+    await Promise.all(jobs);
+  }
+
+  async #guarded(backend: string, job: () => Promise<void>): Promise<void> {
+    try {
+      await job();
+    } catch (error) {
+      this.#shared.log.error({ backend, error: messageOf(error) }, "clean up backend");
+    }
+  }
+
+  async #cleanContent(ctx: CallContext): Promise<void> {
+    const { garbage } = this.#shared;
+    const listCtx = withNamespace(ctx, anyNamespace);
+    if (!this.#listed.has("content")) {
+      for await (const { digest } of this.#content.list(listCtx, [])) garbage.addBlob(digest);
+      for (const { ref } of await this.#content.listStatuses(listCtx, [])) garbage.addIngest(ref);
+      this.#listed.add("content");
+    }
+    await forEach(garbage.takeIngests(), async (ref) => {
+      const outcome = await this.#remove(ctx, ingestPin(ref), ref, () => this.#namesIngest(ref), {
+        namespace: namespaceOf(ref),
+        remove: (callCtx) => this.#content.abort(callCtx, ref),
+      });
+      if (outcome === "retry") garbage.addIngest(ref);
+    });
+    await forEach(garbage.takeBlobs(), async (digest) => {
+      const outcome = await this.#remove(ctx, blobPin(digest), digest, () => this.#namesBlob(digest), {
+        namespace: anyNamespace,
+        remove: (callCtx) => this.#content.delete(callCtx, digest),
+      });
+      if (outcome === "retry") garbage.addBlob(digest);
+    });
+  }
+
+  async #cleanSnapshotter(ctx: CallContext, name: string, snapshotter: Snapshotter): Promise<void> {
+    const { garbage } = this.#shared;
+    const listCtx = withNamespace(ctx, anyNamespace);
+    const first = !this.#listed.has(`snapshotter\0${name}`);
+    if (first) {
+      for await (const info of snapshotter.walk(listCtx, [])) garbage.addSnapshot(name, info.name);
+      this.#listed.add(`snapshotter\0${name}`);
+    }
+    const removed = await this.#removeSnapshots(ctx, name, snapshotter, garbage.takeSnapshots(name));
+    if ((!first && removed === 0) || snapshotter.cleanup === undefined) return;
+    try {
+      await snapshotter.cleanup(listCtx);
+    } catch (error) {
+      if (!isKind(error, "not-implemented")) throw error;
+    }
+  }
+
+  /** Parents can go only after their children, which are the later ones; what is left over is tried again. */
+  async #removeSnapshots(
+    ctx: CallContext,
+    name: string,
+    snapshotter: Snapshotter,
+    backendKeys: string[],
+  ): Promise<number> {
+    let pending = backendKeys.sort((a, b) => sequenceOf(b) - sequenceOf(a));
+    let removed = 0;
+    for (let progress = true; progress && pending.length > 0; ) {
+      progress = false;
+      const left: string[] = [];
+      await forEach(pending, async (key) => {
+        const outcome = await this.#remove(ctx, snapshotPin(name, key), key, () => this.#namesSnapshot(name, key), {
+          namespace: namespaceOf(key),
+          remove: (callCtx) => snapshotter.remove(callCtx, key),
+        });
+        if (outcome === "retry") left.push(key);
+        if (outcome === "removed") {
+          progress = true;
+          removed++;
+        }
+      });
+      pending = left;
+    }
+    for (const key of pending) this.#shared.garbage.addSnapshot(name, key);
+    return removed;
+  }
+
+  /** Removes one object unless it is named, or about to be. */
+  async #remove(
+    ctx: CallContext,
+    pin: string,
+    what: string,
+    isNamed: () => boolean,
+    call: { namespace: string; remove: (ctx: CallContext) => Promise<void> },
+  ): Promise<Outcome> {
+    const { pins, log } = this.#shared;
+    if (ctx.signal.aborted) return "retry";
+    const done = pins.tryRemove(pin);
+    if (done === undefined) return "retry";
+    try {
+      if (isNamed()) return "kept";
+      await call.remove(withNamespace(ctx, call.namespace));
+      return "removed";
+    } catch (error) {
+      if (isKind(error, "not-found")) return "removed";
+      // A snapshot with children of its own is the expected case, and says so at each pass.
+      if (!isKind(error, "failed-precondition")) log.warn({ key: what, error: messageOf(error) }, "remove from backend");
+      return "retry";
+    } finally {
+      done();
+    }
+  }
+
+  #namesBlob(digest: string): boolean {
+    const { db } = this.#shared;
+    if (!db.sharedIngests.isEmpty(digest)) return true;
+    for (const [namespace = ""] of db.namespaces.keysUnder()) if (db.blobs.has(namespace, digest)) return true;
+    return false;
+  }
+
+  #namesIngest(backendRef: string): boolean {
+    const [namespace = "", , ...rest] = backendRef.split("/");
+    const ref = rest.join("/");
+    if (namespace === "" || ref === "") return false;
+    return this.#shared.db.ingests.get(namespace, ref)?.backendRef === backendRef;
+  }
+
+  #namesSnapshot(snapshotter: string, backendKey: string): boolean {
+    return !this.#shared.db.snapshotBackends.isEmpty(snapshotter, backendKey);
+  }
+}
+
+/** The namespace of a backend key `<namespace>/<sequence>/<key>`; keys of other makers have none. */
+function namespaceOf(backendKey: string): string {
+  const match = /^([^/]+)\/\d+\//.exec(backendKey);
+  return match?.[1] ?? anyNamespace;
+}
+
+function sequenceOf(backendKey: string): number {
+  const match = /^[^/]+\/(\d+)\//.exec(backendKey);
+  return match === null ? 0 : Number(match[1]);
+}
+
+async function forEach<T>(items: readonly T[], work: (item: T) => Promise<void>): Promise<void> {
+  const queue = items.values();
+  const worker = async (): Promise<void> => {
+    for (const item of queue) await work(item);
+  };
+  await Promise.all(Array.from({ length: Math.min(concurrency, items.length) }, worker));
+}

@@ -1,0 +1,46 @@
+/**
+ * Long work on the event loop, cut into slices so that no call waits for it.
+ */
+import { setImmediate } from "node:timers/promises";
+
+/** Longest slice, in milliseconds. */
+export const sliceMs = 5;
+
+export class Slices {
+  readonly #signal: AbortSignal;
+  #start = performance.now();
+  #busyMs = 0;
+
+  constructor(signal: AbortSignal) {
+    this.#signal = signal;
+  }
+
+  /** Time spent working so far, in milliseconds. */
+  get busyMs(): number {
+    return this.#busyMs;
+  }
+
+  /** Lets others run when the slice is used up. @throws the signal's reason */
+  async yield(): Promise<void> {
+    const used = performance.now() - this.#start;
+    if (used < sliceMs) return;
+    this.#busyMs += used;
+    await setImmediate();
+    this.#start = performance.now();
+    this.#signal.throwIfAborted();
+  }
+
+  /** Waits for something that is not work of the event loop. @throws the signal's reason */
+  async wait<T>(promise: Promise<T>): Promise<T> {
+    this.#busyMs += performance.now() - this.#start;
+    const result = await promise;
+    this.#start = performance.now();
+    this.#signal.throwIfAborted();
+    return result;
+  }
+
+  /** Adds work that was done elsewhere, in a write transaction. */
+  add(ms: number): void {
+    this.#busyMs += ms;
+  }
+}

@@ -1,0 +1,131 @@
+/**
+ * Removes garbage from the metadata, in write transactions of bounded length.
+ */
+import { ImageDelete } from "@ctrd/api/events/image";
+import { SnapshotRemove } from "@ctrd/api/events/snapshot";
+import type { CallContext } from "@ctrd/core/context";
+import { removeSnapshot } from "../snapshots/snapshot-records.ts";
+import type { Shared } from "../shared.ts";
+import { publish } from "../shared.ts";
+import type { Graph } from "./graph.ts";
+import type { NodeKind } from "./nodes.ts";
+import { parseNode } from "./nodes.ts";
+import type { Slices } from "./slices.ts";
+import { sliceMs } from "./slices.ts";
+
+/** A removed record, for what follows once the removal is on disk. */
+interface Removed {
+  readonly kind: NodeKind;
+  readonly key: readonly string[];
+  /** Backend key of a snapshot, backend ref of an ingest. */
+  readonly backend: string;
+}
+
+/** Removes what the graph does not keep. Returns how many records of each kind went. */
+export async function sweep(
+  shared: Shared,
+  ctx: CallContext,
+  graph: Graph,
+  isOpen: (namespace: string, ref: string) => boolean,
+  slices: Slices,
+): Promise<Map<string, number>> {
+  const condemned = await graph.garbage(slices);
+  const counts = new Map<string, number>();
+  for (let at = 0; at < condemned.length; ) {
+    const removed: Removed[] = [];
+    const work = shared.db.writeQuietly(() => {
+      const begin = performance.now();
+      takeTouched(shared, graph);
+      let next = at;
+      while (next < condemned.length && performance.now() - begin < sliceMs) {
+        const one = removeNode(shared, graph, condemned[next++] ?? "", isOpen);
+        if (one !== undefined) removed.push(one);
+      }
+      return { next, busyMs: performance.now() - begin };
+    });
+    const { next, busyMs } = await slices.wait(work);
+    slices.add(busyMs);
+    at = next;
+    for (const one of removed) counts.set(one.kind, (counts.get(one.kind) ?? 0) + 1);
+    await follow(shared, ctx, removed);
+  }
+  return counts;
+}
+
+/** What calls have written since the scan, up to and including this transaction. */
+function takeTouched({ db }: Shared, graph: Graph): void {
+  const { touched } = db;
+  if (touched === undefined || touched.size === 0) return;
+  db.touched = new Set();
+  graph.touch(touched);
+}
+
+function removeNode(
+  { db }: Shared,
+  graph: Graph,
+  node: string,
+  isOpen: (namespace: string, ref: string) => boolean,
+): Removed | undefined {
+  if (graph.isKept(node)) return undefined;
+  const { kind, key } = parseNode(node);
+  const [namespace = "", second = "", third = ""] = key;
+  switch (kind) {
+    case "content":
+      if (!db.blobs.has(...key)) return undefined;
+      db.blobs.remove(...key);
+      return { kind, key, backend: "" };
+    case "image":
+      if (!db.images.has(...key)) return undefined;
+      db.images.remove(...key);
+      return { kind, key, backend: "" };
+    case "lease":
+      if (!db.leases.has(...key)) return undefined;
+      db.leases.remove(...key);
+      db.leaseResources.removeUnder(...key);
+      return { kind, key, backend: "" };
+    case "ingest": {
+      const record = db.ingests.get(...key);
+      if (record === undefined || isOpen(namespace, second)) return undefined;
+      db.ingests.remove(...key);
+      if (record.status.expected !== "") db.sharedIngests.remove(record.status.expected, ...key);
+      return { kind, key, backend: record.backendRef };
+    }
+    case "snapshot": {
+      const record = db.snapshots.get(...key);
+      // A child that is there still is kept, or in a cycle of labels; then the parent waits for the next collection.
+      if (record === undefined || !db.snapshotChildren.isEmpty(...key)) return undefined;
+      removeSnapshot(db, [namespace, second, third], record);
+      return { kind, key, backend: record.backendKey };
+    }
+    case "container":
+    case "sandbox":
+      return undefined;
+  }
+}
+
+/** Tells the clean-up and the subscribers, now that the removal is on disk. */
+async function follow(shared: Shared, ctx: CallContext, removed: readonly Removed[]): Promise<void> {
+  const { garbage } = shared;
+  for (const { kind, key, backend } of removed) {
+    const [namespace = "", second = "", third = ""] = key;
+    if (kind === "content") garbage.addBlob(second);
+    if (kind === "ingest") garbage.addIngest(backend);
+    if (kind === "snapshot") {
+      garbage.addSnapshot(second, backend);
+      await publish(shared, ctx, namespace, {
+        topic: "/snapshot/remove",
+        name: "containerd.events.SnapshotRemove",
+        codec: SnapshotRemove,
+        message: { key: third, snapshotter: second },
+      });
+    }
+    if (kind === "image") {
+      await publish(shared, ctx, namespace, {
+        topic: "/images/delete",
+        name: "containerd.services.images.v1.ImageDelete",
+        codec: ImageDelete,
+        message: { name: second },
+      });
+    }
+  }
+}

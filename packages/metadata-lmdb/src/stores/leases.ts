@@ -1,0 +1,91 @@
+import { randomBytes } from "node:crypto";
+import type { CallContext } from "@ctrd/core/context";
+import { requireNamespace } from "@ctrd/core/context";
+import { alreadyExists, notFound } from "@ctrd/core/errors";
+import { compileFilters, leaseAdaptor } from "@ctrd/core/filters";
+import { checkLabels, withoutEmptyLabels } from "@ctrd/core/labels";
+import type { Lease, LeaseManager, LeaseResource } from "@ctrd/core/leases";
+import type { Labels } from "@ctrd/core/records";
+import { now } from "@ctrd/core/records";
+import type { MetadataDb } from "../db/database.ts";
+import { checkKeyPart } from "../db/keys.ts";
+import { addLeaseResource, checkLeaseResource } from "./lease-resources.ts";
+
+/** Lease ids are free text (moby uses digests in them); they need not be identifiers. */
+const idKind = "lease id";
+
+/** The lease store. Its `delete` never waits for a collection; the lease plugin adds that. */
+export function createLeaseStore(db: MetadataDb): LeaseManager {
+  const require = (namespace: string, id: string): void => {
+    if (!db.leases.has(namespace, id)) throw notFound(`lease "${id}"`);
+  };
+  return {
+    async create(ctx: CallContext, wanted: { id: string; labels: Labels }): Promise<Lease> {
+      const namespace = requireNamespace(ctx);
+      const id = wanted.id === "" ? generateLeaseId() : wanted.id;
+      checkKeyPart(idKind, id);
+      checkLabels(wanted.labels);
+      const lease: Lease = { id, createdAt: now(), labels: withoutEmptyLabels(wanted.labels) };
+      await db.write(() => {
+        if (db.leases.has(namespace, id)) throw alreadyExists(`lease "${id}"`);
+        db.ensureNamespace(namespace);
+        db.leases.put(lease, namespace, id);
+      });
+      return lease;
+    },
+
+    async delete(ctx: CallContext, id: string): Promise<void> {
+      const namespace = requireNamespace(ctx);
+      checkKeyPart(idKind, id);
+      await db.write((scope) => {
+        require(namespace, id);
+        db.leases.remove(namespace, id);
+        db.leaseResources.removeUnder(namespace, id);
+        scope.dirty();
+      });
+    },
+
+    async list(ctx: CallContext, filters: readonly string[]): Promise<Lease[]> {
+      const namespace = requireNamespace(ctx);
+      const matches = compileFilters(filters);
+      const leases: Lease[] = [];
+      for (const { record } of db.leases.under(namespace)) if (matches(leaseAdaptor(record))) leases.push(record);
+      return leases;
+    },
+
+    async addResource(ctx: CallContext, id: string, resource: LeaseResource): Promise<void> {
+      const namespace = requireNamespace(ctx);
+      checkKeyPart(idKind, id);
+      checkLeaseResource(resource);
+      await db.write(() => {
+        require(namespace, id);
+        addLeaseResource(db, namespace, id, resource);
+      });
+    },
+
+    async deleteResource(ctx: CallContext, id: string, resource: LeaseResource): Promise<void> {
+      const namespace = requireNamespace(ctx);
+      checkKeyPart(idKind, id);
+      checkLeaseResource(resource);
+      await db.write((scope) => {
+        require(namespace, id);
+        db.leaseResources.remove(namespace, id, resource.type, resource.id);
+        scope.dirty();
+      });
+    },
+
+    async listResources(ctx: CallContext, id: string): Promise<LeaseResource[]> {
+      const namespace = requireNamespace(ctx);
+      checkKeyPart(idKind, id);
+      require(namespace, id);
+      return [...db.leaseResources.keysUnder(namespace, id)].map((key) => ({ type: key[2] ?? "", id: key[3] ?? "" }));
+    },
+  };
+}
+
+/** `<nanosecond part of the second>-<4 base64url characters>`, as containerd's servers name leases. */
+export function generateLeaseId(): string {
+  const nanos = process.hrtime.bigint() % 1_000_000n;
+  const part = BigInt(Date.now() % 1000) * 1_000_000n + nanos;
+  return `${part}-${randomBytes(3).toString("base64url")}`;
+}
