@@ -1,0 +1,19 @@
+/** Records, before the first file, what the shared directories of the machine hold; zz-leaks compares. */
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import type { TestProject } from "vitest/node";
+import { machineState } from "./machine-state.ts";
+
+declare module "vitest" {
+  export interface ProvidedContext {
+    machineBefore: string;
+  }
+}
+
+export default function setup(project: TestProject): () => void {
+  const dir = mkdtempSync("/tmp/e2e-before-");
+  const file = join(dir, "before.json");
+  writeFileSync(file, JSON.stringify(machineState()));
+  project.provide("machineBefore", file);
+  return () => rmSync(dir, { recursive: true, force: true });
+}

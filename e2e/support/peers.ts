@@ -1,0 +1,51 @@
+/** Programs the tests need. A missing one skips the test by name and reason; with CI=true that is a failure. */
+import { dirname, resolve } from "node:path";
+import { fileURLToPath } from "node:url";
+import { test } from "vitest";
+import { findProgram } from "./command.ts";
+
+export const repository: string = resolve(dirname(fileURLToPath(import.meta.url)), "../..");
+
+/** Which daemon is under test: ours, or the real one that the expectations were taken from. */
+export const daemonKind: "ctrd" | "containerd" =
+  process.env["CTRD_E2E_DAEMON"] === "containerd" ? "containerd" : "ctrd";
+
+/** The newer ctr (2.x) that tools/setup-host.sh installs. */
+export const ctr2: string = process.env["CTRD_CTR2"] ?? `${repository}/.host/bin/ctr2`;
+
+const remedies: Record<string, string> = {
+  ctr: "apt-get install containerd",
+  "containerd-shim-runc-v2": "apt-get install containerd",
+  runc: "apt-get install runc",
+  "docker-registry": "apt-get install docker-registry",
+  busybox: "apt-get install busybox-static",
+  tmux: "apt-get install tmux",
+  [ctr2]: "tools/setup-host.sh, or set CTRD_CTR2",
+};
+
+type TestBody = () => Promise<void>;
+
+/** Declares a test that needs peers beyond those that every file needs. */
+export function peerTest(name: string, peers: readonly string[], body: TestBody, timeoutMs?: number): void {
+  const missing = peers.filter((peer) => findProgram(peer) === undefined);
+  if (missing.length === 0) {
+    test(name, body, timeoutMs);
+    return;
+  }
+  const reason = missing.map((peer) => `${peer} is missing (${remedies[peer] ?? "install it"})`).join(", ");
+  if (process.env["CI"] === "true") test(name, () => Promise.reject(new Error(`must not be skipped in CI: ${reason}`)));
+  else test.skip(`${name} [skipped: ${reason}]`, body);
+}
+
+/** A test of something in which containerd 1.6 itself behaves differently from the text of the issue. */
+export function ctrdTest(name: string, body: TestBody, timeoutMs?: number): void {
+  if (daemonKind === "ctrd") test(name, body, timeoutMs);
+  else test.skip(`${name} [skipped: containerd 1.6 differs]`, body);
+}
+
+/** Throws when a program that the whole file needs is missing. */
+export function requirePeers(peers: readonly string[]): void {
+  for (const peer of peers) {
+    if (findProgram(peer) === undefined) throw new Error(`${peer} is missing: ${remedies[peer] ?? "install it"}`);
+  }
+}
