@@ -17,13 +17,24 @@ describe("applyLabelMask", () => {
   });
 
   it("sets and removes single labels", () => {
-    expect(apply([["b.c", "3"]], ["labels.b.c"])).toEqual([["a", "1"], ["b.c", "3"]]);
+    expect(apply([["b.c", "3"]], ["labels.b.c"])).toEqual([
+      ["a", "1"],
+      ["b.c", "3"],
+    ]);
     expect(apply([["a", ""]], ["labels.a"])).toEqual([["b.c", "2"]]);
     expect(apply([], ["labels.a", "labels.none"])).toEqual([["b.c", "2"]]);
   });
 
   it("stores no empty labels", () => {
-    expect(apply([["n", ""], ["m", "1"]], [])).toEqual([["m", "1"]]);
+    expect(
+      apply(
+        [
+          ["n", ""],
+          ["m", "1"],
+        ],
+        [],
+      ),
+    ).toEqual([["m", "1"]]);
   });
 
   it("leaves its arguments alone", () => {
@@ -47,6 +58,13 @@ describe("checkLabels", () => {
     checkLabels(new Map([["k", "é".repeat((maxLabelSize - 2) / 2)]]));
     expect(() => checkLabels(new Map([["k", "v".repeat(maxLabelSize)]]))).toThrow('label "k": key and value have 4097');
     expect(() => checkLabels(new Map([["k", "é".repeat(maxLabelSize / 2)]]))).toThrow("invalid argument");
-    expect(() => checkLabels(new Map([["ok", ""], ["x".repeat(5000), ""]]))).toThrow("x…");
+    expect(() =>
+      checkLabels(
+        new Map([
+          ["ok", ""],
+          ["x".repeat(5000), ""],
+        ]),
+      ),
+    ).toThrow("x…");
   });
 });

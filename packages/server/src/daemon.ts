@@ -219,6 +219,8 @@ function checkEssential(statuses: readonly PluginStatus[], required: readonly st
     const isBrokenServer = status.type === ServerPlugin.name && status.state === "failed";
     if (status.state === "ok" || (!isRequired && !isBrokenServer)) continue;
     const remedy = status.remedy === undefined ? "" : `; ${status.remedy}`;
-    throw failedPrecondition(`${isRequired ? "required " : ""}plugin ${uri} ${status.state}: ${status.error ?? ""}${remedy}`);
+    throw failedPrecondition(
+      `${isRequired ? "required " : ""}plugin ${uri} ${status.state}: ${status.error ?? ""}${remedy}`,
+    );
   }
 }

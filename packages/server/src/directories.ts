@@ -1,10 +1,12 @@
-import { chmod, mkdir, open } from "node:fs/promises";
-import { join } from "node:path";
+import { chmod, mkdir, open, stat } from "node:fs/promises";
+import { dirname, join } from "node:path";
 import { errnoOf, failedPrecondition, invalidArgument } from "@ctrd/core/errors";
 
 /** Directories that others share: changing their modes would break the system. */
 const sharedDirectories: ReadonlySet<string> = new Set(
-  "/ /bin /boot /dev /etc /home /lib /lib64 /media /mnt /opt /proc /root /run /sbin /srv /sys /tmp /usr /var".split(" "),
+  "/ /bin /boot /dev /etc /home /lib /lib64 /media /mnt /opt /proc /root /run /sbin /srv /sys /tmp /usr /var".split(
+    " ",
+  ),
 );
 const sharedBelow: ReadonlySet<string> = new Set(
   "/run/user /run/lock /run/containerd /usr/bin /usr/lib /usr/local /var/lib /var/log /var/run /var/tmp".split(" "),
@@ -28,11 +30,26 @@ async function makeDirectory(key: string, path: string, mode: number): Promise<v
     throw invalidArgument(`${key} directory ${path} is a directory of the system; choose one of the daemon's own`);
   }
   try {
-    await mkdir(path, { recursive: true, mode });
+    await makePath(path, mode);
     await chmod(path, mode);
   } catch (error) {
-    const hint = errnoOf(error) === "EACCES" ? "run the daemon as root" : `set ${key} to a directory that can be written`;
-    throw failedPrecondition(`make ${key} directory ${path}: ${errnoOf(error) ?? String(error)}; ${hint}`, { cause: error });
+    const hint =
+      errnoOf(error) === "EACCES" ? "run the daemon as root" : `set ${key} to a directory that can be written`;
+    throw failedPrecondition(`make ${key} directory ${path}: ${errnoOf(error) ?? String(error)}; ${hint}`, {
+      cause: error,
+    });
+  }
+}
+
+/** Makes a directory and what leads to it. Node's `recursive` never returns where mkdir answers ENOENT (/proc). */
+async function makePath(path: string, mode: number): Promise<void> {
+  try {
+    await mkdir(path, mode);
+  } catch (error) {
+    if (errnoOf(error) === "EEXIST" && (await stat(path)).isDirectory()) return;
+    if (errnoOf(error) !== "ENOENT" || dirname(path) === path) throw error;
+    await makePath(dirname(path), 0o755);
+    await mkdir(path, mode);
   }
 }
 

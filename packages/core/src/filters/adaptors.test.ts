@@ -32,7 +32,14 @@ const target = { mediaType: "application/x", digest: "sha256:12", size: 3n, anno
 const image = imageAdaptor({ name: "n:1", labels, target, ...times });
 const bareImage = imageAdaptor({ name: "n:1", labels, target: undefined, ...times });
 const content = contentAdaptor({ digest: "", size: 3n, labels, ...times });
-const ingest = ingestAdaptor({ ref: "r", offset: 0n, total: 0n, expected: "", startedAt: undefined, updatedAt: undefined });
+const ingest = ingestAdaptor({
+  ref: "r",
+  offset: 0n,
+  total: 0n,
+  expected: "",
+  startedAt: undefined,
+  updatedAt: undefined,
+});
 const snapshot = snapshotAdaptor({ name: "s", parent: "", kind: SnapshotKind.View, labels, ...times });
 const lease = leaseAdaptor({ id: "l", labels, createdAt: undefined });
 const sandbox = sandboxAdaptor({
@@ -51,7 +58,12 @@ describe("field adaptors", () => {
     ["container", container, 'id==c1,image~=alpine,runtime.name=="io.containerd.runc.v2",labels.k==v', true],
     ["container", container, "snapshotter", false],
     ["container", container, "runtime", false],
-    ["image", image, 'name=="n:1",target.digest=="sha256:12",target.mediatype=="application/x",annotations.a.b==c', true],
+    [
+      "image",
+      image,
+      'name=="n:1",target.digest=="sha256:12",target.mediatype=="application/x",annotations.a.b==c',
+      true,
+    ],
     ["image", image, "target", false],
     ["image without a target", bareImage, "annotations.a.b", false],
     ["content", content, "digest", true],

@@ -74,7 +74,8 @@ function theOne(host: ContextHost, plugin: LoadedPlugin, wanted: Wanted, found: 
     throw failedPrecondition(`${describePlugin(plugin)} asks for the one plugin of type ${type}, but there are ${ids}`);
   }
   const status = host.plugins().find((other) => other.type === type && (id === undefined || other.id === id));
-  const why = status?.error === undefined ? "" : `, because ${status.type}.${status.id} is ${status.state}: ${status.error}`;
+  const why =
+    status?.error === undefined ? "" : `, because ${status.type}.${status.id} is ${status.state}: ${status.error}`;
   throw notFound(`${describePlugin(plugin)} asks for ${name}, and there is none${why}`);
 }
 

@@ -126,7 +126,9 @@ class InitRun {
     const { root, state, log, daemon, signal } = this.#options;
     const plugins = (): readonly PluginStatus[] => this.#statuses;
     const host = { root, state, log, daemon, signal, instances: this.#instances, plugins };
-    return registration.initFn(createInitContext(host, plugin, config, meta, (close) => this.#closers.add(plugin, close)));
+    return registration.initFn(
+      createInitContext(host, plugin, config, meta, (close) => this.#closers.add(plugin, close)),
+    );
   }
 
   /** The first requirement that exists but did not come up. One good plugin is enough for a required type. */
@@ -137,9 +139,14 @@ class InitRun {
       const causes = this.#statuses.filter(
         (status) => status.type === need.type && (need.id === undefined || need.id === status.id),
       );
-      const why = causes.map((status) => `${status.type}.${status.id} ${status.state}: ${status.error ?? ""}`).join("; ");
+      const why = causes
+        .map((status) => `${status.type}.${status.id} ${status.state}: ${status.error ?? ""}`)
+        .join("; ");
       const remedies = causes.map((status) => status.remedy ?? "").filter((remedy) => remedy !== "");
-      return { error: `${describePlugin(plugin)} requires ${need.id ?? need.type}, but ${why}`, remedy: remedies.join("; ") };
+      return {
+        error: `${describePlugin(plugin)} requires ${need.id ?? need.type}, but ${why}`,
+        remedy: remedies.join("; "),
+      };
     }
     return undefined;
   }

@@ -21,7 +21,10 @@ function plugin<T>(
 
 const uris = (plugins: readonly LoadedPlugin[]): string[] => plugins.map((one) => pluginUri(one.registration));
 
-function init(plugins: readonly LoadedPlugin[], more: Partial<InitPluginsOptions> = {}): ReturnType<typeof initPlugins> {
+function init(
+  plugins: readonly LoadedPlugin[],
+  more: Partial<InitPluginsOptions> = {},
+): ReturnType<typeof initPlugins> {
   const daemon = {
     version: "1",
     revision: "r",
@@ -44,8 +47,20 @@ function init(plugins: readonly LoadedPlugin[], more: Partial<InitPluginsOptions
 
 describe("orderPlugins", () => {
   it("puts dependencies first and keeps the list's order otherwise", () => {
-    const list = [plugin(A, "1", [B]), plugin(C, "1"), plugin(B, "2"), plugin(B, "1", [pluginRef(C, "2")]), plugin(C, "2")];
-    expect(uris(orderPlugins(list).order)).toEqual(["test.b.v1.2", "test.c.v1.2", "test.b.v1.1", "test.a.v1.1", "test.c.v1.1"]);
+    const list = [
+      plugin(A, "1", [B]),
+      plugin(C, "1"),
+      plugin(B, "2"),
+      plugin(B, "1", [pluginRef(C, "2")]),
+      plugin(C, "2"),
+    ];
+    expect(uris(orderPlugins(list).order)).toEqual([
+      "test.b.v1.2",
+      "test.c.v1.2",
+      "test.b.v1.1",
+      "test.a.v1.1",
+      "test.c.v1.1",
+    ]);
   });
 
   it("orders by optional requirements without insisting on them", () => {
@@ -56,7 +71,12 @@ describe("orderPlugins", () => {
   });
 
   it("names the whole ring", () => {
-    const list = [plugin(C, "0", [A]), plugin(A, "1", [B]), plugin(B, "2", [pluginRef(C, "3")]), plugin(C, "3", [pluginRef(A, "1")])];
+    const list = [
+      plugin(C, "0", [A]),
+      plugin(A, "1", [B]),
+      plugin(B, "2", [pluginRef(C, "3")]),
+      plugin(C, "3", [pluginRef(A, "1")]),
+    ];
     expect(() => orderPlugins(list)).toThrow(
       "test.a.v1.1 (@test/1@1.0.0) → test.b.v1.2 (@test/2@1.0.0) → test.c.v1.3 (@test/3@1.0.0) → test.a.v1.1 (@test/1@1.0.0)",
     );
@@ -91,7 +111,10 @@ describe("initPlugins", () => {
     const set = await init([user, plugin(B, "1"), plugin(B, "2"), plugin(C, "1")]);
     expect(seen).toEqual([
       ["test.b.v1/1", "test.b.v1/2"],
-      [["1", "test.b.v1/1"], ["2", "test.b.v1/2"]],
+      [
+        ["1", "test.b.v1/1"],
+        ["2", "test.b.v1/2"],
+      ],
       "test.c.v1/1",
       undefined,
     ]);
@@ -129,7 +152,11 @@ describe("initPlugins", () => {
       broken,
     ]);
     const byUri = new Map(set.statuses.map((status) => [`${status.type}.${status.id}`, status]));
-    expect(byUri.get("test.b.v1.shy")).toMatchObject({ state: "skipped", error: "no overlayfs", remedy: "load the module" });
+    expect(byUri.get("test.b.v1.shy")).toMatchObject({
+      state: "skipped",
+      error: "no overlayfs",
+      remedy: "load the module",
+    });
     expect(byUri.get("test.c.v1.broken")).toMatchObject({ state: "failed", error: "disk on fire" });
     expect(byUri.get("test.a.v1.1")).toMatchObject({ state: "failed", remedy: "load the module" });
     expect(byUri.get("test.a.v1.1")?.error).toContain("requires test.b.v1, but test.b.v1.shy skipped: no overlayfs");
@@ -149,7 +176,10 @@ describe("initPlugins", () => {
 
   it("shows disabled plugins and fails what requires them", async () => {
     const set = await init([plugin(A, "1", [B]), plugin(B, "1")], { disabled: ["test.b.v1.1"] });
-    expect(set.statuses.map((status) => [status.id, status.state])).toEqual([["1", "failed"], ["1", "disabled"]]);
+    expect(set.statuses.map((status) => [status.id, status.state])).toEqual([
+      ["1", "failed"],
+      ["1", "disabled"],
+    ]);
     expect(set.statuses[0]?.remedy).toBe("remove test.b.v1.1 from disabled_plugins");
   });
 
@@ -160,7 +190,9 @@ describe("initPlugins", () => {
         vendor: "test",
         validate: (value) => {
           const size = (value as { size?: unknown }).size ?? 7;
-          return typeof size === "number" ? { value: { size } } : { issues: [{ message: "no number", path: ["size"] }] };
+          return typeof size === "number"
+            ? { value: { size } }
+            : { issues: [{ message: "no number", path: ["size"] }] };
         },
       },
     };

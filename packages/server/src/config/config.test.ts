@@ -81,14 +81,17 @@ async function mistake(text: string): Promise<string> {
 
 describe("configuration mistakes name file, line, column, key and the nearest known key", () => {
   it.each([
-    ["version = 3\nrot = \"/x\"\n", 'config.toml:2:1: rot: unknown key "rot", did you mean "root"?: invalid argument'],
-    ["version = 2\n\n[grpc]\n  adress = \"/x\"\n", 'config.toml:4:3: grpc.adress: unknown key "adress", did you mean "address"?'],
-    ["version = 2\n[debug]\nlevel = \"loud\"\n", "config.toml:3:1: debug.level: Invalid option: expected one of"],
-    ["oom_score = \"5\"\n", "config.toml:1:1: oom_score: expected number, received string"],
+    ['version = 3\nrot = "/x"\n', 'config.toml:2:1: rot: unknown key "rot", did you mean "root"?: invalid argument'],
+    [
+      'version = 2\n\n[grpc]\n  adress = "/x"\n',
+      'config.toml:4:3: grpc.adress: unknown key "adress", did you mean "address"?',
+    ],
+    ['version = 2\n[debug]\nlevel = "loud"\n', "config.toml:3:1: debug.level: Invalid option: expected one of"],
+    ['oom_score = "5"\n', "config.toml:1:1: oom_score: expected number, received string"],
     ["oom_score = 5000\n", "config.toml:1:1: oom_score: Too big"],
     ["root = 5\nstate = 6\n", "config.toml:1:1: root: expected string, received number (and 1 more)"],
     ["version = 9\n", "config.toml:1:1: version: version 9 is not supported, use 2 to 4"],
-    ["version = \"2\"\n", "config.toml:1:1: version: version 2 is not supported"],
+    ['version = "2"\n', "config.toml:1:1: version: version 2 is not supported"],
     ["a = 1\nb = = 2\n", "config.toml:2:5: not TOML: invalid value"],
     ["[x]\n[x]\n", "config.toml:2:"],
     [
@@ -108,18 +111,27 @@ describe("configuration mistakes name file, line, column, key and the nearest kn
       'config.toml:1:71: plugins."io.containerd.snapshotter.v1.overlayfs".nested.dep: unknown key "dep", did you mean "deep"?',
     ],
     ['[plugins."io.containerd.event.v1.exchange"]\nx = 1\n', 'exchange".x: unknown key "x", there are no keys here'],
-    ["[timeouts]\n\"io.containerd.timeout.shim.load\" = \"5 parsecs\"\n", "config.toml:2:1: timeouts.\"io.containerd.timeout.shim.load\": "],
-    ["version = 2\ndisabled_plugins = [\"cri\"]\n", 'config.toml:2:21: disabled_plugins[0]: "cri" is not a <type>.<id>'],
+    [
+      '[timeouts]\n"io.containerd.timeout.shim.load" = "5 parsecs"\n',
+      'config.toml:2:1: timeouts."io.containerd.timeout.shim.load": ',
+    ],
+    ['version = 2\ndisabled_plugins = ["cri"]\n', 'config.toml:2:21: disabled_plugins[0]: "cri" is not a <type>.<id>'],
     [
       'required_plugins = ["io.containerd.snapshotter.v1.overlay"]\nversion = 2\n',
       'required plugin "io.containerd.snapshotter.v1.overlay" is not part of this daemon, did you mean "io.containerd.snapshotter.v1.overlayfs"?',
     ],
-    ["version = 2\n[plugins.\"io.containerd.internal.v1.restart\"]\ninterwal = \"1s\"\n", 'config.toml:3:1: plugins."io.containerd.internal.v1.restart".interwal'],
-    ["imports = [\"\"]\n", "config.toml:1:12: imports[0]: expected the path of a file"],
-    ["imports = [\"none.toml\"]\n", "read configuration none.toml, imported by config.toml: ENOENT"],
-    ["[proxy_plugins.x]\ntyp = \"snapshot\"\n", 'config.toml:2:1: proxy_plugins.x.typ: unknown key "typ", did you mean "type"?'],
-    ["root = \"relative\"\n", 'root "relative" must be an absolute path'],
-    ["root = \"/x\"\nstate = \"/x/\"\n", "root and state must be different directories, both are /x"],
+    [
+      'version = 2\n[plugins."io.containerd.internal.v1.restart"]\ninterwal = "1s"\n',
+      'config.toml:3:1: plugins."io.containerd.internal.v1.restart".interwal',
+    ],
+    ['imports = [""]\n', "config.toml:1:12: imports[0]: expected the path of a file"],
+    ['imports = ["none.toml"]\n', "read configuration none.toml, imported by config.toml: ENOENT"],
+    [
+      '[proxy_plugins.x]\ntyp = "snapshot"\n',
+      'config.toml:2:1: proxy_plugins.x.typ: unknown key "typ", did you mean "type"?',
+    ],
+    ['root = "relative"\n', 'root "relative" must be an absolute path'],
+    ['root = "/x"\nstate = "/x/"\n', "root and state must be different directories, both are /x"],
     ["[__proto__]\na = 1\n", "config.toml:1:"],
   ])("%j", async (text, message) => {
     expect(await mistake(text)).toContain(message);
@@ -147,7 +159,11 @@ describe("configuration", () => {
     );
     expect(config.warnings).toEqual([]);
     expect(config.table.plugins["io.containerd.server.v1.grpc"]).toEqual({ address: "/a/b.sock", gid: 7 });
-    expect(config.table.plugins["io.containerd.server.v1.ttrpc"]).toEqual({ address: "/a/b.sock.ttrpc", uid: 0, gid: 7 });
+    expect(config.table.plugins["io.containerd.server.v1.ttrpc"]).toEqual({
+      address: "/a/b.sock.ttrpc",
+      uid: 0,
+      gid: 7,
+    });
     expect(config.table.debug.level).toBe("debug");
   });
 
@@ -237,7 +253,10 @@ describe("imports", () => {
     const { table, timeouts, address } = await resolveConfig(loaded, plugins);
     expect([table.root, table.state, address, table.oom_score]).toEqual(["/20", "/deep", "/last", 3]);
     expect(table.disabled_plugins).toEqual(["a.b", "c.d"]);
-    expect(table.plugins["io.containerd.snapshotter.v1.overlayfs"]).toEqual({ sync_remove: false, mount_options: ["y"] });
+    expect(table.plugins["io.containerd.snapshotter.v1.overlayfs"]).toEqual({
+      sync_remove: false,
+      mount_options: ["y"],
+    });
     expect(timeouts.get("io.containerd.timeout.task.state")).toBe(9000);
     expect(timeouts.get("io.containerd.timeout.shim.load")).toBe(60_000);
     expect(timeouts.get("io.containerd.timeout.shim.cleanup")).toBe(5000);
@@ -254,8 +273,18 @@ describe("imports", () => {
 
 describe("mergeTables", () => {
   it("keeps earlier values over later zero ones at the top, not in plugin tables", () => {
-    const earlier = { root: "/a", oom_score: 4, debug: { level: "info", log_trace_id: true }, plugins: { p: { on: true, n: { a: 1 } } } };
-    const later = { root: "", oom_score: 0, debug: { level: "", log_trace_id: false }, plugins: { p: { on: false, n: { b: 2 } } } };
+    const earlier = {
+      root: "/a",
+      oom_score: 4,
+      debug: { level: "info", log_trace_id: true },
+      plugins: { p: { on: true, n: { a: 1 } } },
+    };
+    const later = {
+      root: "",
+      oom_score: 0,
+      debug: { level: "", log_trace_id: false },
+      plugins: { p: { on: false, n: { b: 2 } } },
+    };
     expect(mergeTables([earlier, later])).toEqual({
       root: "/a",
       oom_score: 4,
@@ -294,8 +323,10 @@ describe("printing", () => {
       version: 4,
       imports: [],
       timeouts: { "io.containerd.timeout.task.state": "3s" },
-      proxy_plugins: { "weird \"id\"": { type: "snapshot", address: "/é\t\u007f", exports: { "a.b": "\\" } } },
-      plugins: { "io.containerd.snapshotter.v1.overlayfs": { mount_options: ["a,b", "c\nd"], nested: { map: { x: "" } } } },
+      proxy_plugins: { 'weird "id"': { type: "snapshot", address: "/é\t\u007f", exports: { "a.b": "\\" } } },
+      plugins: {
+        "io.containerd.snapshotter.v1.overlayfs": { mount_options: ["a,b", "c\nd"], nested: { map: { x: "" } } },
+      },
     };
     const path = await file("dump.toml", printConfig(table));
     const { documents } = await loadDocuments(path);

@@ -7,8 +7,7 @@ const containerdKeys: Readonly<Record<string, string>> = {
   "io.containerd.server.v1.ttrpc": "address uid gid",
   "io.containerd.server.v1.debug": "address uid gid",
   "io.containerd.server.v1.metrics": "address",
-  "io.containerd.gc.v1.scheduler":
-    "pause_threshold deletion_threshold mutation_threshold schedule_delay startup_delay",
+  "io.containerd.gc.v1.scheduler": "pause_threshold deletion_threshold mutation_threshold schedule_delay startup_delay",
   "io.containerd.metadata.v1.bolt": "content_sharing_policy no_sync",
   "io.containerd.runtime.v2.task": "platforms sched_core",
   "io.containerd.shim.v1.manager": "env socket_dir",

@@ -77,7 +77,10 @@ const proxyPlugin = z.object({
 });
 
 const debug = z.object({
-  level: z.enum([...logLevels, ""]).default("info").describe("trace, debug, info, warn, error, fatal or panic."),
+  level: z
+    .enum([...logLevels, ""])
+    .default("info")
+    .describe("trace, debug, info, warn, error, fatal or panic."),
   format: z.enum(["json", "text", ""]).default("json").describe("json, or text: one readable line."),
   log_trace_id: z.boolean().default(false).describe("Log trace ids."),
 });
@@ -95,7 +98,10 @@ const table = z.object({
   oom_score: z.int().min(-1000).max(1000).default(0).describe("oom_score_adj of the daemon; 0: leave it alone."),
   debug: debug.prefault({}).describe("Logging."),
   cgroup: cgroup.prefault({}).describe("Cgroup of the daemon."),
-  timeouts: z.record(z.string(), z.string()).default({ ...defaultTimeouts }).describe("Go durations by name."),
+  timeouts: z
+    .record(z.string(), z.string())
+    .default({ ...defaultTimeouts })
+    .describe("Go durations by name."),
   stream_processors: z.record(z.string(), streamProcessor).default({}).describe("Decoders of layers, by name."),
   proxy_plugins: z.record(z.string(), proxyPlugin).default({}).describe("Plugins behind a socket, by id."),
   plugins: z.record(z.string(), z.record(z.string(), z.unknown())).default({}).describe("Tables of plugins."),

@@ -135,4 +135,3 @@ async function expandGlob(pattern: string): Promise<string[]> {
   for await (const file of glob(escaped)) files.push(file);
   return files.sort();
 }
-

@@ -8,7 +8,7 @@ export interface Position {
   column: number;
 }
 
-/** Where the key `path` stands in a TOML text, or the nearest table around it; undefined when nothing of it is there. */
+/** Where the key `path` stands in a TOML text, or the nearest table around it; undefined when there is neither. */
 export function locate(text: string, path: KeyPath): Position | undefined {
   const positions = collectPositions(parseTOML(text).body[0]);
   for (let length = path.length; length > 0; length--) {

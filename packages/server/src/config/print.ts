@@ -25,7 +25,9 @@ export function printConfig(table: object): string {
   return `${lines.join("\n")}\n`;
 }
 
-type StandardSchema = (typeof daemonTable)["standard"] | NonNullable<LoadedPlugin["registration"]["config"]>["standard"];
+type StandardSchema =
+  | (typeof daemonTable)["standard"]
+  | NonNullable<LoadedPlugin["registration"]["config"]>["standard"];
 
 async function defaultsOf(schema: StandardSchema): Promise<Table> {
   const result = await schema["~standard"].validate({});

@@ -74,7 +74,8 @@ export async function resolveConfig(
 
 function finish(table: DaemonTable, loaded: LoadedDocuments, warnings: readonly string[]): DaemonConfig {
   for (const key of ["root", "state"] as const) {
-    if (!isAbsolute(table[key])) throw invalidArgument(`configuration: ${key} "${table[key]}" must be an absolute path`);
+    if (!isAbsolute(table[key]))
+      throw invalidArgument(`configuration: ${key} "${table[key]}" must be an absolute path`);
     table[key] = normalize(table[key]).replace(/(.)\/$/, "$1");
   }
   if (table.root === table.state) {
