@@ -43,8 +43,11 @@ export interface FileStatus {
 
 const nativeFchmod = native("fchmod", "int", ["int", "uint"]);
 const nativeFchmodat = native("fchmodat", "int", ["int", "const char *", "uint", "int"]);
+const nativeFchown = native("fchown", "int", ["int", "uint", "uint"]);
 const nativeFchownat = native("fchownat", "int", ["int", "const char *", "uint", "uint", "int"]);
 const nativeUtimensat = native("utimensat", "int", ["int", "const char *", "void *", "int"]);
+// glibc's utimensat refuses a null path.
+const nativeFutimens = native("futimens", "int", ["int", "void *"]);
 const nativeStatx = systemCall("statx", ["int", "const char *", "int", "uint", "void *"]);
 
 /** Changes permission bits of an open file. */
@@ -55,6 +58,11 @@ export function fchmod(fd: number, mode: number): void {
 /** Changes permission bits of `path`. It follows a symbolic link: use it on names known not to be one. */
 export function fchmodat(dirfd: number, path: PathLike, mode: number): void {
   check(nativeFchmodat(dirfd, cPath(path, "fchmodat"), mode, 0), "fchmodat", path);
+}
+
+/** Changes owner and group of an open file. */
+export function fchown(fd: number, uid: number, gid: number): void {
+  check(nativeFchown(fd, uid, gid), "fchown");
 }
 
 /** Changes owner and group; with the default flags a symbolic link itself is changed. */
@@ -80,14 +88,14 @@ export function utimensat(
   path: PathLike | null,
   accessTime: FileTime,
   modifyTime: FileTime,
-  flags: number = path === null ? 0 : AtFlag.SymlinkNofollow,
+  flags: number = AtFlag.SymlinkNofollow,
 ): void {
   times[0] = BigInt(accessTime.seconds);
   times[1] = BigInt(accessTime.nanos);
   times[2] = BigInt(modifyTime.seconds);
   times[3] = BigInt(modifyTime.nanos);
-  const target = path === null ? null : cPath(path, "utimensat");
-  check(nativeUtimensat(dirfd, target, timesBytes, flags), "utimensat", path);
+  if (path === null) check(nativeFutimens(dirfd, timesBytes), "futimens");
+  else check(nativeUtimensat(dirfd, cPath(path, "utimensat"), timesBytes, flags), "utimensat", path);
 }
 
 const statusBuffer = Buffer.alloc(256);

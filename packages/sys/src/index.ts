@@ -29,7 +29,7 @@ export {
   unlinkat,
 } from "./at.ts";
 export type { FileStatus, FileTime } from "./attributes.ts";
-export { currentTime, fchmod, fchmodat, fchownat, fstatat, omitTime, utimensat } from "./attributes.ts";
+export { currentTime, fchmod, fchmodat, fchown, fchownat, fstatat, omitTime, utimensat } from "./attributes.ts";
 export { hasErrno, SysError } from "./errno.ts";
 export type { FileSystemStatus } from "./files.ts";
 export {

@@ -147,7 +147,10 @@ describe("at-family", () => {
     expect(sys.readlinkat(fd, "link").toString()).toBe("sub/../x");
     const file = sys.openat(fd, "file", sys.OpenFlag.Creat | sys.OpenFlag.Excl | sys.OpenFlag.WrOnly, 0o600);
     fs.writeSync(file, "data");
+    sys.fchown(file, 3, 4);
     sys.fchmod(file, 0o4755);
+    sys.utimensat(file, null, sys.omitTime, { seconds: 11, nanos: 12 });
+    expect(sys.fstatat(fd, "file")).toMatchObject({ uid: 3, gid: 4, modifyTime: { seconds: 11, nanos: 12 } });
     sys.close(file);
     sys.linkat(fd, "file", fd, "hard");
     sys.fchownat(fd, "link", 7, 8);
