@@ -69,6 +69,8 @@ export class HashThread {
     const file = import.meta.url.endsWith(".ts") ? "./hash-worker.ts" : "./hash-worker.js";
     const worker = new Worker(new URL(file, import.meta.url), {
       name: "content-hash",
+      // Options of the main program, such as --input-type, may not suit a worker, and it needs none.
+      execArgv: [],
       resourceLimits: { maxOldGenerationSizeMb: 32, maxYoungGenerationSizeMb: 4, stackSizeMb: 1 },
     });
     worker.unref();

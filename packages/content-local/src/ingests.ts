@@ -45,14 +45,22 @@ async function createIngest(directory: string, ref: string, total: bigint): Prom
   const startedAt = now();
   const time = formatTimestamp(startedAt);
   const data = join(directory, "data");
-  const write = (name: string, text: string): Promise<void> => writeFile(join(directory, name), text, { mode: 0o600 });
-  const [file] = await Promise.all([
-    open(data, "wx+", 0o600),
-    write("ref", ref),
-    write("startedat", time),
-    write("updatedat", time),
-    total > 0n ? write("total", String(total)) : undefined,
-  ]);
+  const file = await open(data, "wx+", 0o600);
+  try {
+    const write = (name: string, text: string): Promise<void> =>
+      writeFile(join(directory, name), text, { mode: 0o600 });
+    await Promise.all([
+      write("ref", ref),
+      write("startedat", time),
+      write("updatedat", time),
+      total > 0n ? write("total", String(total)) : undefined,
+    ]);
+  } catch (error) {
+    // An ingest without its ref could neither be resumed nor listed.
+    await file.close();
+    await rm(directory, { recursive: true, force: true });
+    throw error;
+  }
   const status = { ref, offset: 0n, total, expected: "", startedAt, updatedAt: startedAt };
   return { directory, data, file, status };
 }

@@ -11,8 +11,8 @@ const waitMs = 500;
 
 interface Held {
   since: number;
-  released: Promise<void>;
-  release: () => void;
+  /** Called at release. */
+  waiters: Set<() => void>;
 }
 
 /** Locks by ref. */
@@ -34,28 +34,29 @@ export class RefLocks {
         const duration = formatGoDuration(Date.now() - held.since);
         throw unavailable(`ref ${ref} locked for ${duration} (since ${new Date(held.since).toISOString()})`);
       }
-      await waitFor(held.released, left, signal);
+      await waitFor(held.waiters, left, signal);
     }
-    const { promise, resolve } = Promise.withResolvers<void>();
-    const held: Held = { since: Date.now(), released: promise, release: resolve };
+    const held: Held = { since: Date.now(), waiters: new Set() };
     this.#held.set(ref, held);
     return () => {
-      if (this.#held.get(ref) === held) this.#held.delete(ref);
-      held.release();
+      if (this.#held.get(ref) !== held) return;
+      this.#held.delete(ref);
+      for (const wake of held.waiters) wake();
     };
   }
 }
 
-/** Resolves when `event` does, after `ms`, or when `signal` aborts. */
-function waitFor(event: Promise<void>, ms: number, signal: AbortSignal): Promise<void> {
+/** Resolves when woken, after `ms`, or when `signal` aborts. */
+function waitFor(waiters: Set<() => void>, ms: number, signal: AbortSignal): Promise<void> {
   return new Promise((resolve) => {
     const done = (): void => {
       clearTimeout(timer);
       signal.removeEventListener("abort", done);
+      waiters.delete(done);
       resolve();
     };
     const timer = setTimeout(done, ms);
     signal.addEventListener("abort", done);
-    void event.then(done);
+    waiters.add(done);
   });
 }

@@ -126,7 +126,7 @@ export class LocalWriter implements ContentWriter {
   async #writePiece(piece: Uint8Array): Promise<void> {
     const { file } = this.#parts.ingest;
     try {
-      for (let done = 0; done < piece.length; ) {
+      for (let done = 0; done < piece.length;) {
         const { bytesWritten } = await file.write(piece, done, piece.length - done, this.#offset + done);
         done += bytesWritten;
       }
