@@ -106,7 +106,7 @@ export class NamespacedContentStore implements ContentStore {
     return {
       size: reader.size,
       ...(reader.path === undefined ? {} : { path: reader.path }),
-      read: (offset, length) => reader.read(offset, length),
+      read: (offset, length, buffer) => reader.read(offset, length, buffer),
       close,
     };
   }

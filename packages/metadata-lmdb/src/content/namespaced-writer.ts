@@ -192,9 +192,10 @@ async function copyBlob(
 ): Promise<void> {
   const reader = await store.reader(ctx, digest);
   try {
+    const buffer = new Uint8Array(copyChunk);
     for (let at = 0n; at < size; ) {
       const rest = size - at;
-      const chunk = await reader.read(at, rest < BigInt(copyChunk) ? Number(rest) : copyChunk);
+      const chunk = await reader.read(at, rest < BigInt(copyChunk) ? Number(rest) : copyChunk, buffer);
       await writer.write(chunk);
       at += BigInt(chunk.length);
     }
