@@ -189,7 +189,7 @@ class PluginDaemon implements Daemon {
     }
     this.#abort.abort(new Error("the daemon stops"));
     await this.#set?.close();
-    for (const unlock of this.#locks.splice(0).reverse()) unlock();
+    for (const unlock of this.#locks.splice(0).toReversed()) unlock();
   }
 
   #notify(state: string): void {
