@@ -52,10 +52,10 @@ export class SnapshotBench {
     this.#opened = await this.#open(this.root);
   }
 
-  /** A new empty directory. */
+  /** A new empty directory of mode 0755. */
   directory(name = "dir"): string {
     const path = join(this.#directory, `${name}-${this.#counter++}`);
-    mkdirSync(path);
+    mkdirSync(path, 0o755);
     return path;
   }
 

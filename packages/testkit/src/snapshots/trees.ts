@@ -1,21 +1,19 @@
 /**
  * Comparing directory trees, and a few changes that tests make in them.
  */
+import { execFileSync } from "node:child_process";
 import { createHash } from "node:crypto";
 import {
-  cpSync,
   lstatSync,
   mkdirSync,
   readdirSync,
   readFileSync,
   readlinkSync,
-  renameSync,
   rmSync,
   writeFileSync,
 } from "node:fs";
 import type { Stats } from "node:fs";
 import { dirname } from "node:path";
-import { errnoOf } from "@ctrd/core/errors";
 import { lgetxattr, llistxattr } from "@ctrd/sys";
 
 /** What {@link describeTree} leaves out. */
@@ -78,7 +76,7 @@ function describeAttributes(path: Buffer): string {
 
 /** Writes a file and the directories above it; an existing one is overwritten in place. */
 export function write(path: string, content: string | Uint8Array, mode = 0o644): void {
-  mkdirSync(dirname(path), { recursive: true });
+  mkdirSync(dirname(path), { recursive: true, mode: 0o755 });
   writeFileSync(path, content, { mode });
 }
 
@@ -92,17 +90,9 @@ export function remove(path: string): void {
   rmSync(path, { recursive: true });
 }
 
-/**
- * Moves as `mv` does: an overlay refuses to rename a directory of a lower layer (`EXDEV`), so it is copied then.
- */
+/** Moves with `mv`, which copies where the kernel refuses: an overlay renames no directory of a lower layer. */
 export function move(from: string, to: string): void {
-  try {
-    renameSync(from, to);
-  } catch (error) {
-    if (errnoOf(error) !== "EXDEV") throw error;
-    cpSync(from, to, { recursive: true, verbatimSymlinks: true, preserveTimestamps: true });
-    remove(from);
-  }
+  execFileSync("mv", ["-T", from, to]);
 }
 
 /** Number of files and directories below `directory`. */

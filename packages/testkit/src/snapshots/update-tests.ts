@@ -66,7 +66,7 @@ export function updateTests(current: CurrentBench): void {
     await makeAll(current);
     const info = await snapshotter.stat(ctx, "a1");
     const wanted = { ...info, parent: "c1", labels: labels({ "containerd.io/snapshot/x": "1" }) };
-    for (const path of ["parent", "kind", "name", "created", "labels.", "nonsense"]) {
+    for (const path of ["parent", "kind", "name", "created", "nonsense"]) {
       await expect(snapshotter.update(ctx, wanted, ["labels", path])).rejects.toMatchObject({ kind: "invalid-argument" });
     }
     expect(await snapshotter.stat(ctx, "a1")).toEqual(info);
