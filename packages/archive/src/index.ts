@@ -1,0 +1,13 @@
+/**
+ * Layer tars: applying them and making them. For worker threads: everything but (de)compression is synchronous.
+ *
+ * ```ts
+ * const { digest } = await applyLayer({ path: "layer.tar.gz", root: "/var/lib/x/rootfs" });
+ * ```
+ *
+ * @module
+ */
+export type { AppliedLayer, ApplyLayerOptions, LayerLimits } from "./apply/apply-layer.ts";
+export { applyLayer } from "./apply/apply-layer.ts";
+export type { Compression } from "./compression.ts";
+export { detectCompression } from "./compression.ts";
