@@ -70,8 +70,8 @@ export class SnapshotStore {
   readonly #children: Database<Uint8Array, DurableKey>;
   readonly #meta: Database<Uint8Array, DurableKey>;
   readonly #records = new Map<string, SnapshotRecord>();
-  /** Ids whose files are being made while their record is not there yet. */
-  readonly #making = new Set<string>();
+  /** Ids whose files are being made while their record is not there yet → names of their parents. */
+  readonly #making = new Map<string, string>();
   #lastId: number;
 
   /** @param env opened with the schema `snapshots`; closed with the store */
@@ -139,7 +139,7 @@ export class SnapshotStore {
 
   /** Ids that have, or are about to have, a record. */
   ids(): Set<string> {
-    const ids = new Set(this.#making);
+    const ids = new Set(this.#making.keys());
     for (const record of this.#records.values()) ids.add(record.id);
     return ids;
   }
@@ -164,7 +164,7 @@ export class SnapshotStore {
     };
     this.#checkNew(record, (name) => this.#records.get(name));
     this.#lastId += 1;
-    this.#making.add(id);
+    this.#making.set(id, parent);
     try {
       await files.make(this.chain(record));
       await this.#env.write(() => {
@@ -228,14 +228,16 @@ export class SnapshotStore {
    * Removes the record of `key`.
    *
    * @returns what it was
-   * @throws `not-found`, `failed-precondition` when it has children
+   * @throws `not-found`, `failed-precondition` when it has children, or the files of one are being made
    */
   async remove(key: string): Promise<SnapshotRecord> {
     const removed = await this.#env.write(() => {
       const record = this.#require(key);
       const id = Number(record.id);
       const [child] = this.#children.getKeys({ start: [id], end: [id + 1], limit: 1 });
-      if (child !== undefined) throw failedPrecondition(`remove snapshot "${key}": it has children`);
+      if (child !== undefined || this.#isBecomingParent(key)) {
+        throw failedPrecondition(`remove snapshot "${key}": it has children`);
+      }
       const parent = record.info.parent === "" ? undefined : this.#read(record.info.parent);
       if (parent !== undefined) void this.#children.remove([Number(parent.id), id]);
       void this.#stored.remove(key);
@@ -255,6 +257,11 @@ export class SnapshotStore {
     const bytes = isTooLong(key) ? undefined : this.#stored.get(key);
     return bytes === undefined ? undefined : decodeRecord(key, bytes);
   };
+
+  #isBecomingParent(key: string): boolean {
+    for (const parent of this.#making.values()) if (parent === key) return true;
+    return false;
+  }
 
   #require(key: string): SnapshotRecord {
     const record = this.#read(key);

@@ -39,6 +39,7 @@ function makeEverything(directory: string): void {
   mkfifo(path("fifo"), 0o600);
   mknod(path("null"), 0o020666, makeDevice(1, 3));
   mknod(path("loop"), 0o060660, makeDevice(7, 0));
+  mknod(path("large numbers"), 0o060600, makeDevice(0xabc, 0x12345));
   write(path("caps"), "x", 0o755);
   lsetxattr(path("caps"), "security.capability", capability);
   lsetxattr(path("plain"), "user.colour", Buffer.from("green"));
