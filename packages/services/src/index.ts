@@ -45,6 +45,8 @@ export {
   methodPath,
   openChannel,
 } from "./rpc/index.ts";
+export type { MetricsSource, MetricsWriter } from "./metrics-source.ts";
+export { MetricsPlugin } from "./metrics-source.ts";
 export type { ServedSocket, ServeOnSocketOptions } from "./serve-on-socket.ts";
 export { serveOnSocket } from "./serve-on-socket.ts";
 export type { GrpcService, TtrpcService } from "./plugin-types.ts";

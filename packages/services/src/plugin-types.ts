@@ -6,6 +6,8 @@ import type { BoundService } from "./rpc/index.ts";
 /** What a gRPC plugin is: services that the daemon's gRPC server exposes. */
 export interface GrpcService {
   readonly services: readonly BoundService[];
+  /** What the plugin serves over ttrpc besides. */
+  readonly ttrpc?: TtrpcService;
 }
 
 /** Plugins whose services the daemon serves over gRPC. */

@@ -21,7 +21,15 @@ export type MethodShape = "unary" | "client_stream" | "server_stream" | "bidi_st
 /** Told of every call; `code` is the gRPC status code, 0 for OK. */
 export interface CallObserver {
   started(method: MethodDefinition, shape: MethodShape): void;
-  handled(method: MethodDefinition, shape: MethodShape, code: number): void;
+  handled(method: MethodDefinition, shape: MethodShape, code: number, seconds: number): void;
+}
+
+/** Tells the observer, if there is one, that a call starts; returns what tells it that the call has ended. */
+function observe(observer: CallObserver | undefined, method: MethodDefinition, shape: MethodShape): (code: number) => void {
+  if (observer === undefined) return () => {};
+  const start = performance.now();
+  observer.started(method, shape);
+  return (code) => observer.handled(method, shape, code, (performance.now() - start) / 1000);
 }
 
 /** What the methods of one service share. */
@@ -77,8 +85,7 @@ async function answerOnce(
   request: unknown,
   callback: (error: WireStatus | null, value?: unknown) => void,
 ): Promise<void> {
-  const shape = methodShape(method);
-  env.observer?.started(method, shape);
+  const ended = observe(env.observer, method, methodShape(method));
   const { ctx, finish } = serverContext(call, env.log);
   let status: WireStatus | null = null;
   let value: unknown;
@@ -88,7 +95,7 @@ async function answerOnce(
     status = statusFromError(error, ctx.log);
   }
   finish();
-  env.observer?.handled(method, shape, status?.code ?? 0);
+  ended(status?.code ?? 0);
   callback(status, value);
 }
 
@@ -100,8 +107,7 @@ async function respond(
   call: ServerWritableStream<unknown, unknown> | ServerDuplexStream<unknown, unknown>,
   request: unknown,
 ): Promise<void> {
-  const shape = methodShape(method);
-  env.observer?.started(method, shape);
+  const ended = observe(env.observer, method, methodShape(method));
   const { ctx, finish } = serverContext(call, env.log);
   const send = createSender<unknown>(call);
   let status: WireStatus | undefined;
@@ -115,7 +121,7 @@ async function respond(
     status = call.cancelled && !isKind(error, "deadline-exceeded") ? { code: 1, details: "" } : statusFromError(error, ctx.log);
   }
   finish();
-  env.observer?.handled(method, shape, status?.code ?? 0);
+  ended(status?.code ?? 0);
   if (call.cancelled) return;
   if (status === undefined) call.end();
   else call.emit("error", status);

@@ -17,8 +17,14 @@ import { serverMethod } from "./server-methods.ts";
 /** Told of every call of a server; for metrics. */
 export interface RpcObserver {
   started(service: ServiceDefinition, method: MethodDefinition, shape: MethodShape): void;
-  /** `code` is the gRPC status code; 0 is OK. */
-  handled(service: ServiceDefinition, method: MethodDefinition, shape: MethodShape, code: number): void;
+  /** `code` is the gRPC status code, 0 for OK; `seconds` is how long the handler took. */
+  handled(
+    service: ServiceDefinition,
+    method: MethodDefinition,
+    shape: MethodShape,
+    code: number,
+    seconds: number,
+  ): void;
 }
 
 /** Options of {@link createRpcServer}. */
@@ -115,8 +121,8 @@ function addService(grpc: Server, service: BoundService, log: Logger, observer: 
     log,
     observer: observer && {
       started: (method: MethodDefinition, shape: MethodShape) => observer.started(definition, method, shape),
-      handled: (method: MethodDefinition, shape: MethodShape, code: number) =>
-        observer.handled(definition, method, shape, code),
+      handled: (method: MethodDefinition, shape: MethodShape, code: number, seconds: number) =>
+        observer.handled(definition, method, shape, code, seconds),
     },
   };
   for (const [key, method] of Object.entries(definition.methods)) {

@@ -1,0 +1,91 @@
+import { EventsDefinition as TtrpcEventsDefinition } from "@ctrd/api/services/ttrpc/events/v1/events";
+import { createContext } from "@ctrd/core/context";
+import { invalidArgument } from "@ctrd/core/errors";
+import type { EventService } from "@ctrd/core/events";
+import { EventPlugin } from "@ctrd/core/events";
+import { LeasePlugin } from "@ctrd/core/leases";
+import type { AnyRegistration, InitContext, PluginRef, Registration, Requirement } from "@ctrd/core/plugin";
+import { SandboxStorePlugin } from "@ctrd/core/sandboxes";
+import {
+  ContainersService,
+  ContentService,
+  DiffService,
+  ImagesService,
+  IntrospectionServiceRef,
+  NamespacesService,
+  SnapshotsService,
+  TasksService,
+} from "@ctrd/core/services";
+import type { BoundService, GrpcService, TtrpcService } from "@ctrd/services";
+import {
+  createHealth,
+  GrpcPlugin,
+  serveContainers,
+  serveContent,
+  serveDiff,
+  serveEvents,
+  serveImages,
+  serveIntrospection,
+  serveLeases,
+  serveNamespaces,
+  serveSandboxes,
+  serveSnapshots,
+  serveTasks,
+  serveVersion,
+} from "@ctrd/services";
+
+function grpc(
+  id: string,
+  requires: readonly Requirement[],
+  make: (ic: InitContext) => GrpcService | BoundService,
+): Registration<GrpcService> {
+  return {
+    type: GrpcPlugin,
+    id,
+    requires,
+    initFn(ic) {
+      const made = make(ic);
+      return "services" in made ? made : { services: [made] };
+    },
+  };
+}
+
+/** A gRPC plugin that serves one service plugin. */
+function served<T>(id: string, ref: PluginRef<T>, serve: (service: T) => BoundService): Registration<GrpcService> {
+  return grpc(id, [ref], (ic) => serve(ic.get(ref)));
+}
+
+/** Shims hand their events to the daemon over ttrpc; it is all they may do there. */
+export function forwardOverTtrpc(events: EventService): TtrpcService {
+  return {
+    register(server) {
+      server.register(TtrpcEventsDefinition, {
+        async forward(call, request) {
+          if (request.envelope === undefined) throw invalidArgument("forward event: envelope must be set");
+          await events.forward(createContext({ signal: call.signal }), request.envelope);
+          return {};
+        },
+      });
+    },
+  };
+}
+
+/** containerd's API, one plugin for each service. */
+export const grpcRegistrations: readonly AnyRegistration[] = [
+  served("containers", ContainersService, serveContainers),
+  served("content", ContentService, serveContent),
+  served("diff", DiffService, serveDiff),
+  served("images", ImagesService, serveImages),
+  served("introspection", IntrospectionServiceRef, serveIntrospection),
+  served("namespaces", NamespacesService, serveNamespaces),
+  served("snapshots", SnapshotsService, serveSnapshots),
+  served("tasks", TasksService, serveTasks),
+  grpc("events", [EventPlugin], (ic) => {
+    const events = ic.get(EventPlugin);
+    return { services: [serveEvents(events)], ttrpc: forwardOverTtrpc(events) };
+  }),
+  grpc("healthcheck", [], () => createHealth().service),
+  grpc("leases", [LeasePlugin], (ic) => serveLeases(ic.get(LeasePlugin))),
+  grpc("sandboxes", [SandboxStorePlugin], (ic) => serveSandboxes(ic.get(SandboxStorePlugin))),
+  grpc("version", [], (ic) => serveVersion(ic.daemon)),
+];

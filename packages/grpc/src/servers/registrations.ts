@@ -1,0 +1,76 @@
+import type { AnyRegistration, Registration } from "@ctrd/core/plugin";
+import { optional } from "@ctrd/core/plugin";
+import type { DaemonServer } from "@ctrd/core/services";
+import { ServerPlugin } from "@ctrd/core/services";
+import type { MetricsSource, SocketAddress } from "@ctrd/services";
+import { GrpcPlugin, MetricsPlugin, TtrpcPlugin } from "@ctrd/services";
+
+import { createCallMetrics } from "../metrics/call-metrics.ts";
+import { callMetricsRef } from "../metrics/plugin-type.ts";
+import { readProcess, writeProcess } from "../metrics/process-metrics.ts";
+import { prometheusText } from "../metrics/prometheus-text.ts";
+import type { CallMetricsConfig, GrpcServerConfig, MetricsServerConfig, TtrpcServerConfig } from "./config.ts";
+import { callMetricsConfig, grpcServerConfig, metricsServerConfig, ttrpcServerConfig } from "./config.ts";
+import { grpcServer } from "./grpc-server.ts";
+import { metricsServer } from "./metrics-server.ts";
+import { ttrpcServer } from "./ttrpc-server.ts";
+
+const callMetrics: Registration<MetricsSource, CallMetricsConfig> = {
+  type: MetricsPlugin,
+  id: "grpc-prometheus",
+  config: callMetricsConfig,
+  initFn: (ic) => createCallMetrics(ic.config.grpc_histogram),
+};
+
+const grpc: Registration<DaemonServer, GrpcServerConfig> = {
+  type: ServerPlugin,
+  id: "grpc",
+  requires: [GrpcPlugin, optional(MetricsPlugin)],
+  config: grpcServerConfig,
+  initFn(ic) {
+    const services = ic.getAll(GrpcPlugin).flatMap((plugin) => plugin.services);
+    const observer = ic.find(callMetricsRef);
+    return grpcServer(socketAddress(ic.config.address || ic.daemon.address, ic.config), services, {
+      log: ic.log,
+      maxReceiveBytes: ic.config.max_recv_message_size,
+      maxSendBytes: ic.config.max_send_message_size,
+      ...(observer === undefined ? {} : { observer }),
+    });
+  },
+};
+
+const ttrpc: Registration<DaemonServer, TtrpcServerConfig> = {
+  type: ServerPlugin,
+  id: "ttrpc",
+  requires: [optional(TtrpcPlugin), GrpcPlugin],
+  config: ttrpcServerConfig,
+  initFn(ic) {
+    const services = [...ic.getAll(TtrpcPlugin), ...ic.getAll(GrpcPlugin).flatMap((plugin) => plugin.ttrpc ?? [])];
+    return ttrpcServer(socketAddress(ic.config.address || ic.daemon.ttrpcAddress, ic.config), services, ic.log);
+  },
+};
+
+const metrics: Registration<DaemonServer, MetricsServerConfig> = {
+  type: ServerPlugin,
+  id: "metrics",
+  requires: [optional(MetricsPlugin)],
+  config: metricsServerConfig,
+  initFn(ic) {
+    const sources = ic.getAll(MetricsPlugin);
+    const collect = async (): Promise<string> => {
+      const reading = await readProcess();
+      return prometheusText((writer) => {
+        writeProcess(writer, reading, ic.daemon);
+        for (const source of sources) source.write(writer);
+      });
+    };
+    return metricsServer(ic.config.address, collect, ic.log);
+  },
+};
+
+function socketAddress(path: string, owner: { uid: number; gid: number }): SocketAddress {
+  return { path, uid: owner.uid, gid: owner.gid };
+}
+
+/** The daemon's servers, and the counters of calls. */
+export const serverRegistrations: readonly AnyRegistration[] = [callMetrics, grpc, ttrpc, metrics];
