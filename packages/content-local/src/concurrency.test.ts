@@ -79,6 +79,22 @@ test("a hashing thread that ends fails what waits for it, and the next use start
   await store.close();
 });
 
+test("an idle hashing thread ends, and starts again when it is needed", async () => {
+  const file = await open(import.meta.filename, "r");
+  const { size } = await file.stat();
+  const thread = new HashThread(50);
+  for (let round = 0; round < 2; round++) {
+    const followed = thread.follow(file.fd, "sha256");
+    followed.advance(size);
+    await sleep(100);
+    expect(thread.running).toBe(true);
+    expect(await followed.digest()).toHaveLength(64);
+    await followed.release();
+    await expect.poll(() => thread.running, { timeout: 2000 }).toBe(false);
+  }
+  await file.close();
+});
+
 test("a file that shrinks below what was written is an error, not a wrong digest", async () => {
   await using dir = await tempDir();
   await writeFile(join(dir.path, "f"), "abc");

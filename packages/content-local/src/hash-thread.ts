@@ -26,15 +26,36 @@ interface Pending {
   reject(error: unknown): void;
 }
 
-/** One worker thread, started at first use. It does not keep the process alive unless an answer is awaited. */
+/** A thread costs 20 MB of memory and 35 ms to start, so it stays a while, but not for ever. */
+const defaultIdleMs = 10_000;
+
+/**
+ * One worker thread, started at first use and ended when it has had nothing to do for a while. It does not keep the
+ * process alive unless an answer is awaited.
+ */
 export class HashThread {
+  readonly #idleMs: number;
   #worker: Worker | undefined;
+  #files = 0;
+  #idle: NodeJS.Timeout | undefined;
   readonly #pending = new Map<number, Pending>();
   #lastId = 0;
+
+  /** @param idleMs milliseconds without a followed file after which the thread ends */
+  constructor(idleMs: number = defaultIdleMs) {
+    this.#idleMs = idleMs;
+  }
+
+  /** Whether the thread runs at the moment. */
+  get running(): boolean {
+    return this.#worker !== undefined;
+  }
 
   /** Follows the open file `fd` from its first byte. */
   follow(fd: number, algorithm: DigestAlgorithm): FollowedFile {
     const worker = (this.#worker ??= this.#start());
+    clearTimeout(this.#idle);
+    this.#files++;
     const id = ++this.#lastId;
     worker.postMessage({ do: "follow", id, fd, algorithm } satisfies HashRequest);
     return {
@@ -43,15 +64,20 @@ export class HashThread {
       digest: () => this.#ask(worker, (seq) => ({ do: "digest", id, seq })),
       release: async () => {
         // A thread that ended reads no file any more.
-        if (worker === this.#worker) await this.#ask(worker, (seq) => ({ do: "release", id, seq }));
+        if (worker !== this.#worker) return;
+        await this.#ask(worker, (seq) => ({ do: "release", id, seq }));
+        this.#files--;
+        if (this.#files === 0) this.#idle = setTimeout(() => void this.close(), this.#idleMs).unref();
       },
     };
   }
 
   /** Ends the thread. */
   async close(): Promise<void> {
+    clearTimeout(this.#idle);
     const worker = this.#worker;
     this.#worker = undefined;
+    this.#files = 0;
     await worker?.terminate();
   }
 
@@ -71,7 +97,6 @@ export class HashThread {
       name: "content-hash",
       // Options of the main program, such as --input-type, may not suit a worker, and it needs none.
       execArgv: [],
-      resourceLimits: { maxOldGenerationSizeMb: 32, maxYoungGenerationSizeMb: 4, stackSizeMb: 1 },
     });
     worker.unref();
     worker.on("message", (reply: HashReply) => {
@@ -88,7 +113,10 @@ export class HashThread {
   }
 
   #ended(worker: Worker, code: number, cause: unknown): void {
-    if (this.#worker === worker) this.#worker = undefined;
+    if (this.#worker === worker) {
+      this.#worker = undefined;
+      this.#files = 0;
+    }
     for (const [seq, waiting] of this.#pending) {
       if (waiting.worker !== worker) continue;
       this.#pending.delete(seq);

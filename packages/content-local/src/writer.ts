@@ -186,8 +186,11 @@ export class LocalWriter implements ContentWriter {
     this.#closed = true;
     const { ingest, onClose } = this.#parts;
     try {
-      await this.#digest.release();
-      await ingest.file.close();
+      try {
+        await this.#digest.release();
+      } finally {
+        await ingest.file.close();
+      }
       if (kept && this.#status.updatedAt !== undefined) await writeUpdatedAt(ingest.directory, this.#status.updatedAt);
     } finally {
       onClose();

@@ -10,47 +10,104 @@ const uncompressed = "containerd.io/uncompressed";
 /** Tests of labels; for a store that keeps none, that it says so. */
 export function labelTests({ withStore, options }: Harness): void {
   if (!options.labels) {
-    test("an update is refused, since no labels are kept", withStore(async (opened) => {
-      const digest = await writeBlob(opened, sample("none", 10), { labels: new Map([["a", "b"]]) });
-      const info = await opened.store.info(opened.ctx, digest);
-      expect(info.labels.size).toBe(0);
-      const wanted = { ...info, labels: new Map([["a", "b"]]) };
-      await expectKind(opened.store.update(opened.ctx, wanted, []), "not-implemented", "failed-precondition");
-    }));
+    test(
+      "an update is refused, since no labels are kept",
+      withStore(async (opened) => {
+        const digest = await writeBlob(opened, sample("none", 10), { labels: new Map([["a", "b"]]) });
+        const info = await opened.store.info(opened.ctx, digest);
+        expect(info.labels.size).toBe(0);
+        const wanted = { ...info, labels: new Map([["a", "b"]]) };
+        await expectKind(opened.store.update(opened.ctx, wanted, []), "not-implemented", "failed-precondition");
+      }),
+    );
     return;
   }
 
-  test("commit keeps its labels, which filters see", withStore(async (opened) => {
-    const one = await writeBlob(opened, sample("one", 10), { labels: new Map([[uncompressed, "x"], ["tier", "web"]]) });
-    const two = await writeBlob(opened, sample("two", 10), { labels: new Map([["tier", "db"]]) });
-    expect(await labelsOf(opened, one)).toEqual(new Map([[uncompressed, "x"], ["tier", "web"]]));
-    expect(await listDigests(opened, "labels.tier==web")).toEqual([one]);
-    expect(await listDigests(opened, "labels.tier")).toEqual([one, two].sort());
-    expect(await listDigests(opened, `labels."${uncompressed}"==x`)).toEqual([one]);
-    expect(await listDigests(opened, "labels.tier!=web")).toEqual([two]);
-  }));
+  test(
+    "commit keeps its labels, which filters see",
+    withStore(async (opened) => {
+      const one = await writeBlob(opened, sample("one", 10), {
+        labels: new Map([
+          [uncompressed, "x"],
+          ["tier", "web"],
+        ]),
+      });
+      const two = await writeBlob(opened, sample("two", 10), { labels: new Map([["tier", "db"]]) });
+      expect(await labelsOf(opened, one)).toEqual(
+        new Map([
+          [uncompressed, "x"],
+          ["tier", "web"],
+        ]),
+      );
+      expect(await listDigests(opened, "labels.tier==web")).toEqual([one]);
+      expect(await listDigests(opened, "labels.tier")).toEqual([one, two].sort());
+      expect(await listDigests(opened, `labels."${uncompressed}"==x`)).toEqual([one]);
+      expect(await listDigests(opened, "labels.tier!=web")).toEqual([two]);
+    }),
+  );
 
   test("update replaces all labels, or those that the mask names", withStore(updates));
 
-  test("labels with the names of object properties are only labels", withStore(async (opened) => {
-    const labels = new Map([["__proto__", "a"], ["constructor", "b"], ["toString", "c"]]);
-    const digest = await writeBlob(opened, sample("proto", 10), { labels });
-    expect(await labelsOf(opened, digest)).toEqual(labels);
-    await update(opened, digest, [["__proto__", "d"]], ["labels.__proto__"]);
-    expect(await labelsOf(opened, digest)).toEqual(new Map([...labels, ["__proto__", "d"]]));
-  }));
+  test(
+    "labels with the names of object properties are only labels",
+    withStore(async (opened) => {
+      const labels = new Map([
+        ["__proto__", "a"],
+        ["constructor", "b"],
+        ["toString", "c"],
+      ]);
+      const digest = await writeBlob(opened, sample("proto", 10), { labels });
+      expect(await labelsOf(opened, digest)).toEqual(labels);
+      await update(opened, digest, [["__proto__", "d"]], ["labels.__proto__"]);
+      expect(await labelsOf(opened, digest)).toEqual(new Map([...labels, ["__proto__", "d"]]));
+    }),
+  );
 
-  test("update of something else, of an unknown blob, or with labels that are too large is refused", withStore(refusals));
+  test(
+    "update of something else, of an unknown blob, or with labels that are too large is refused",
+    withStore(refusals),
+  );
 }
 
 async function updates(opened: OpenedStore): Promise<void> {
   const { store, ctx } = opened;
-  const digest = await writeBlob(opened, sample("update", 10), { labels: new Map([["a", "1"], ["b.c/d", "2"]]) });
+  const digest = await writeBlob(opened, sample("update", 10), {
+    labels: new Map([
+      ["a", "1"],
+      ["b.c/d", "2"],
+    ]),
+  });
   const created = await store.info(ctx, digest);
-  await update(opened, digest, [["b.c/d", "3"], ["ignored", "x"]], ["labels.b.c/d"]);
-  expect(await labelsOf(opened, digest)).toEqual(new Map([["a", "1"], ["b.c/d", "3"]]));
-  await update(opened, digest, [["a", ""], ["new", "4"]], ["labels.a", "labels.new"]);
-  expect(await labelsOf(opened, digest)).toEqual(new Map([["b.c/d", "3"], ["new", "4"]]));
+  await update(
+    opened,
+    digest,
+    [
+      ["b.c/d", "3"],
+      ["ignored", "x"],
+    ],
+    ["labels.b.c/d"],
+  );
+  expect(await labelsOf(opened, digest)).toEqual(
+    new Map([
+      ["a", "1"],
+      ["b.c/d", "3"],
+    ]),
+  );
+  await update(
+    opened,
+    digest,
+    [
+      ["a", ""],
+      ["new", "4"],
+    ],
+    ["labels.a", "labels.new"],
+  );
+  expect(await labelsOf(opened, digest)).toEqual(
+    new Map([
+      ["b.c/d", "3"],
+      ["new", "4"],
+    ]),
+  );
   await update(opened, digest, [["all", "5"]], ["labels"]);
   expect(await labelsOf(opened, digest)).toEqual(new Map([["all", "5"]]));
   const returned = await update(opened, digest, [["empty", "mask"]], []);

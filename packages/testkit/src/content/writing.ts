@@ -8,104 +8,136 @@ import { digestBy, digestOf, expectKind, listDigests, listRefs, readBlob, sample
 
 /** Tests of writers up to the commit. */
 export function writingTests({ withStore }: Harness): void {
-  test("a blob is what was written", withStore(async (opened) => {
-    const { store, ctx } = opened;
-    const data = sample("plain", 5000);
-    const before = Date.now() - 2000;
-    const digest = await writeBlob(opened, data);
-    const info = await store.info(ctx, digest);
-    expect(info).toMatchObject({ digest, size: 5000n });
-    expect(millisFromTimestamp(info.createdAt)).toBeGreaterThan(before);
-    expect(millisFromTimestamp(info.createdAt)).toBeLessThan(Date.now() + 2000);
-    expect((await readBlob(opened, digest)).equals(data)).toBe(true);
-    expect(await listRefs(opened)).toEqual([]);
-  }));
+  test(
+    "a blob is what was written",
+    withStore(async (opened) => {
+      const { store, ctx } = opened;
+      const data = sample("plain", 5000);
+      const before = Date.now() - 2000;
+      const digest = await writeBlob(opened, data);
+      const info = await store.info(ctx, digest);
+      expect(info).toMatchObject({ digest, size: 5000n });
+      expect(millisFromTimestamp(info.createdAt)).toBeGreaterThan(before);
+      expect(millisFromTimestamp(info.createdAt)).toBeLessThan(Date.now() + 2000);
+      expect((await readBlob(opened, digest)).equals(data)).toBe(true);
+      expect(await listRefs(opened)).toEqual([]);
+    }),
+  );
 
-  test("an empty blob", withStore(async (opened) => {
-    expect(await writeBlob(opened, new Uint8Array(0))).toBe(emptyDigest);
-    expect(await opened.store.info(opened.ctx, emptyDigest)).toMatchObject({ size: 0n });
-    expect(await readBlob(opened, emptyDigest)).toHaveLength(0);
-  }));
+  test(
+    "an empty blob",
+    withStore(async (opened) => {
+      expect(await writeBlob(opened, new Uint8Array(0))).toBe(emptyDigest);
+      expect(await opened.store.info(opened.ctx, emptyDigest)).toMatchObject({ size: 0n });
+      expect(await readBlob(opened, emptyDigest)).toHaveLength(0);
+    }),
+  );
 
-  test("many small writes give the same blob as one, and the digest so far is right after each", withStore(smallWrites));
+  test(
+    "many small writes give the same blob as one, and the digest so far is right after each",
+    withStore(smallWrites),
+  );
 
   test("40 MiB in pieces of 1 MiB", withStore(largeUpload), 120_000);
 
-  test("the caller may reuse its buffer after each write", withStore(async (opened) => {
-    const { store, ctx } = opened;
-    const data = sample("reuse", 900_000);
-    const writer = await store.writer(ctx, { ref: "reuse" });
-    const buffer = Buffer.alloc(300_000);
-    for (let at = 0; at < data.length; at += buffer.length) {
-      data.copy(buffer, 0, at);
-      await writer.write(buffer);
-      buffer.fill(0);
-    }
-    await writer.commit(ctx, { expected: digestOf(data) });
-  }));
+  test(
+    "the caller may reuse its buffer after each write",
+    withStore(async (opened) => {
+      const { store, ctx } = opened;
+      const data = sample("reuse", 900_000);
+      const writer = await store.writer(ctx, { ref: "reuse" });
+      const buffer = Buffer.alloc(300_000);
+      for (let at = 0; at < data.length; at += buffer.length) {
+        data.copy(buffer, 0, at);
+        await writer.write(buffer);
+        buffer.fill(0);
+      }
+      await writer.commit(ctx, { expected: digestOf(data) });
+    }),
+  );
 
-  test("writers of different refs work at the same time", withStore(async (opened) => {
-    const blobs = Array.from({ length: 20 }, (_, i) => sample(`concurrent ${i}`, 1000 + i * 30_000));
-    const digests = await Promise.all(blobs.map((blob) => writeBlob(opened, blob)));
-    expect(digests).toEqual(blobs.map(digestOf));
-    expect(await listDigests(opened)).toEqual([...digests].sort());
-    for (const blob of blobs) expect((await readBlob(opened, digestOf(blob))).equals(blob)).toBe(true);
-  }));
+  test(
+    "writers of different refs work at the same time",
+    withStore(async (opened) => {
+      const blobs = Array.from({ length: 20 }, (_, i) => sample(`concurrent ${i}`, 1000 + i * 30_000));
+      const digests = await Promise.all(blobs.map((blob) => writeBlob(opened, blob)));
+      expect(digests).toEqual(blobs.map(digestOf));
+      expect(await listDigests(opened)).toEqual([...digests].sort());
+      for (const blob of blobs) expect((await readBlob(opened, digestOf(blob))).equals(blob)).toBe(true);
+    }),
+  );
 
-  test("a writer needs a ref", withStore(async ({ store, ctx }) => {
-    await expectKind(store.writer(ctx, { ref: "" }), "invalid-argument");
-  }));
+  test(
+    "a writer needs a ref",
+    withStore(async ({ store, ctx }) => {
+      await expectKind(store.writer(ctx, { ref: "" }), "invalid-argument");
+    }),
+  );
 
-  test("a ref is locked while its writer is open", withStore(async ({ store, ctx }) => {
-    const writer = await store.writer(ctx, { ref: "lock" });
-    await expectKind(store.writer(ctx, { ref: "lock" }), "unavailable");
-    const other = await store.writer(ctx, { ref: "lock-2" });
-    await other.close();
-    await writer.close();
-    const again = await store.writer(ctx, { ref: "lock" });
-    await again.write(sample("lock", 10));
-    await again.commit(ctx);
-    const third = await store.writer(ctx, { ref: "lock" });
-    expect(third.status().offset).toBe(0n);
-    await third.close();
-  }));
+  test(
+    "a ref is locked while its writer is open",
+    withStore(async ({ store, ctx }) => {
+      const writer = await store.writer(ctx, { ref: "lock" });
+      await expectKind(store.writer(ctx, { ref: "lock" }), "unavailable");
+      const other = await store.writer(ctx, { ref: "lock-2" });
+      await other.close();
+      await writer.close();
+      const again = await store.writer(ctx, { ref: "lock" });
+      await again.write(sample("lock", 10));
+      await again.commit(ctx);
+      const third = await store.writer(ctx, { ref: "lock" });
+      expect(third.status().offset).toBe(0n);
+      await third.close();
+    }),
+  );
 
-  test("status tells ref, offset, total and times", withStore(async ({ store, ctx }) => {
-    const data = sample("status", 1000);
-    const writer = await store.writer(ctx, { ref: "status", total: 1000n, expected: digestOf(data) });
-    expect(writer.status()).toMatchObject({ ref: "status", offset: 0n, total: 1000n });
-    await writer.write(data.subarray(0, 400));
-    expect(writer.status()).toMatchObject({ ref: "status", offset: 400n, total: 1000n });
-    const status = await store.status(ctx, "status");
-    expect(status).toMatchObject({ ref: "status", offset: 400n, total: 1000n });
-    expect(millisFromTimestamp(status.startedAt)).toBeGreaterThan(Date.now() - 60_000);
-    expect(millisFromTimestamp(status.updatedAt)).toBeGreaterThanOrEqual(millisFromTimestamp(status.startedAt));
-    await writer.close();
-  }));
+  test(
+    "status tells ref, offset, total and times",
+    withStore(async ({ store, ctx }) => {
+      const data = sample("status", 1000);
+      const writer = await store.writer(ctx, { ref: "status", total: 1000n, expected: digestOf(data) });
+      expect(writer.status()).toMatchObject({ ref: "status", offset: 0n, total: 1000n });
+      await writer.write(data.subarray(0, 400));
+      expect(writer.status()).toMatchObject({ ref: "status", offset: 400n, total: 1000n });
+      const status = await store.status(ctx, "status");
+      expect(status).toMatchObject({ ref: "status", offset: 400n, total: 1000n });
+      expect(millisFromTimestamp(status.startedAt)).toBeGreaterThan(Date.now() - 60_000);
+      expect(millisFromTimestamp(status.updatedAt)).toBeGreaterThanOrEqual(millisFromTimestamp(status.startedAt));
+      await writer.close();
+    }),
+  );
 }
 
 /** Tests of commits. */
 export function commitTests({ withStore }: Harness): void {
-  test("opening a writer for a blob that is there is refused", withStore(async (opened) => {
-    const digest = await writeBlob(opened, sample("present", 100));
-    const { store, ctx } = opened;
-    await expectKind(store.writer(ctx, { ref: "again", total: 100n, expected: digest }), "already-exists");
-    expect(await listRefs(opened)).toEqual([]);
-  }));
+  test(
+    "opening a writer for a blob that is there is refused",
+    withStore(async (opened) => {
+      const digest = await writeBlob(opened, sample("present", 100));
+      const { store, ctx } = opened;
+      await expectKind(store.writer(ctx, { ref: "again", total: 100n, expected: digest }), "already-exists");
+      expect(await listRefs(opened)).toEqual([]);
+    }),
+  );
 
-  test("a second commit of a blob is refused and its ingest removed", withStore(async (opened) => {
-    const { store, ctx } = opened;
-    const data = sample("twice", 300_000);
-    const writers = [await store.writer(ctx, { ref: "one" }), await store.writer(ctx, { ref: "two" })];
-    for (const writer of writers) await writer.write(data);
-    const results = await Promise.allSettled(writers.map((writer) => writer.commit(ctx, { expected: digestOf(data) })));
-    expect(results.map((result) => result.status).sort()).toEqual(["fulfilled", "rejected"]);
-    for (const result of results) {
-      if (result.status === "rejected") await expectKind(Promise.reject(result.reason), "already-exists");
-    }
-    expect(await listRefs(opened)).toEqual([]);
-    expect((await readBlob(opened, digestOf(data))).equals(data)).toBe(true);
-  }));
+  test(
+    "a second commit of a blob is refused and its ingest removed",
+    withStore(async (opened) => {
+      const { store, ctx } = opened;
+      const data = sample("twice", 300_000);
+      const writers = [await store.writer(ctx, { ref: "one" }), await store.writer(ctx, { ref: "two" })];
+      for (const writer of writers) await writer.write(data);
+      const results = await Promise.allSettled(
+        writers.map((writer) => writer.commit(ctx, { expected: digestOf(data) })),
+      );
+      expect(results.map((result) => result.status).sort()).toEqual(["fulfilled", "rejected"]);
+      for (const result of results) {
+        if (result.status === "rejected") await expectKind(Promise.reject(result.reason), "already-exists");
+      }
+      expect(await listRefs(opened)).toEqual([]);
+      expect((await readBlob(opened, digestOf(data))).equals(data)).toBe(true);
+    }),
+  );
 
   test.each([
     ["another digest", { expected: digestOf(Buffer.from("other")) }, "failed-precondition"],
@@ -117,36 +149,45 @@ export function commitTests({ withStore }: Harness): void {
     withStore((opened) => refusedCommit(opened, options, kind))(),
   );
 
-  test("a blob can be committed by its sha512", withStore(async (opened) => {
-    const { store, ctx } = opened;
-    const data = sample("sha512", 700_000);
-    const expected = digestBy("sha512", data);
-    const writer = await store.writer(ctx, { ref: "sha512", expected });
-    await writer.write(data);
-    await writer.commit(ctx, { expected });
-    expect(await store.info(ctx, expected)).toMatchObject({ digest: expected, size: 700_000n });
-    expect(await listDigests(opened)).toEqual([expected]);
-  }));
+  test(
+    "a blob can be committed by its sha512",
+    withStore(async (opened) => {
+      const { store, ctx } = opened;
+      const data = sample("sha512", 700_000);
+      const expected = digestBy("sha512", data);
+      const writer = await store.writer(ctx, { ref: "sha512", expected });
+      await writer.write(data);
+      await writer.commit(ctx, { expected });
+      expect(await store.info(ctx, expected)).toMatchObject({ digest: expected, size: 700_000n });
+      expect(await listDigests(opened)).toEqual([expected]);
+    }),
+  );
 
-  test("a committed writer takes nothing more, and may be closed", withStore(async ({ store, ctx }) => {
-    const writer = await store.writer(ctx, { ref: "done" });
-    await writer.write(sample("done", 10));
-    await writer.commit(ctx);
-    await expect(writer.write(sample("more", 10))).rejects.toThrow();
-    await expect(writer.commit(ctx)).rejects.toThrow();
-    await writer.close();
-    await writer.close();
-  }));
+  test(
+    "a committed writer takes nothing more, and may be closed",
+    withStore(async ({ store, ctx }) => {
+      const writer = await store.writer(ctx, { ref: "done" });
+      await writer.write(sample("done", 10));
+      await writer.commit(ctx);
+      await expect(writer.write(sample("more", 10))).rejects.toThrow();
+      await expect(writer.commit(ctx)).rejects.toThrow();
+      await writer.close();
+      await writer.close();
+    }),
+  );
 
-  test("a commit without expectations takes what is there", withStore(async (opened) => {
-    const { store, ctx } = opened;
-    const data = sample("any", 12_345);
-    const writer = await store.writer(ctx, { ref: "any" });
-    await writer.write(data);
-    expect(await writer.digest()).toBe(digestOf(data));
-    await writer.commit(ctx);
-    expect(await listDigests(opened)).toEqual([digestOf(data)]);
-  }));
+  test(
+    "a commit without expectations takes what is there",
+    withStore(async (opened) => {
+      const { store, ctx } = opened;
+      const data = sample("any", 12_345);
+      const writer = await store.writer(ctx, { ref: "any" });
+      await writer.write(data);
+      expect(await writer.digest()).toBe(digestOf(data));
+      await writer.commit(ctx);
+      expect(await listDigests(opened)).toEqual([digestOf(data)]);
+    }),
+  );
 }
 
 async function smallWrites({ store, ctx }: OpenedStore): Promise<void> {
@@ -154,7 +195,7 @@ async function smallWrites({ store, ctx }: OpenedStore): Promise<void> {
   const random = createRandom(5);
   const writer = await store.writer(ctx, { ref: "small" });
   const hash = createHash("sha256");
-  for (let at = 0; at < data.length; ) {
+  for (let at = 0; at < data.length;) {
     const piece = data.subarray(at, at + 1 + Math.floor(random() * 9000));
     await writer.write(piece);
     hash.update(piece);
