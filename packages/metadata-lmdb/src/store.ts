@@ -82,15 +82,19 @@ class LmdbMetadataStore implements MetadataStore {
     const ingests = new Ingests(shared, options.content, options.sharingPolicy ?? "shared");
     this.#db = db;
     this.content = new NamespacedContentStore(shared, options.content, ingests);
+    const cleaner = new BackendCleaner(shared, options.content, backends);
     this.snapshotters = new Map(
-      [...backends].map(([name, backend]) => [name, new NamespacedSnapshotter({ shared, name, backend })]),
+      [...backends].map(([name, backend]) => {
+        const clean = (ctx: CallContext): Promise<void> => cleaner.cleanSnapshotter(ctx, name);
+        return [name, new NamespacedSnapshotter({ shared, name, backend, clean })];
+      }),
     );
     this.images = createImageStore(db);
     this.containers = createContainerStore(db);
     this.leases = createLeaseStore(db);
     this.namespaces = createNamespaceStore(db, garbage);
     this.sandboxes = createSandboxStore(db);
-    this.#collector = new Collector(shared, ingests, new BackendCleaner(shared, options.content, backends));
+    this.#collector = new Collector(shared, ingests, cleaner);
   }
 
   collectGarbage(ctx: CallContext): Promise<GcStats> {

@@ -46,9 +46,9 @@ export class MetadataDb {
   readonly sharedIngests: Table<true>;
   /** `[ns, snapshotter, key]` */
   readonly snapshots: Table<SnapshotRecord>;
-  /** `[ns, snapshotter, parent, child]` */
+  /** `[ns, snapshotter, parent, short child]` */
   readonly snapshotChildren: Table<true>;
-  /** Who names a backend snapshot: `[snapshotter, backend key, ns, key]`. */
+  /** Who names a backend snapshot: `[snapshotter, short backend key, ns, short key]`. */
   readonly snapshotBackends: Table<true>;
 
   /** Nodes written since a collection began; the collector sets it (see `gc/collector.ts`). */

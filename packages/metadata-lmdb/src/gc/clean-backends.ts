@@ -7,6 +7,7 @@ import type { CallContext } from "@ctrd/core/context";
 import { withNamespace } from "@ctrd/core/context";
 import { isKind, messageOf } from "@ctrd/core/errors";
 import type { Snapshotter } from "@ctrd/core/snapshots";
+import { namesBackend } from "../snapshots/snapshot-records.ts";
 import type { Shared } from "../shared.ts";
 import { blobPin, ingestPin, snapshotPin } from "../shared.ts";
 
@@ -34,10 +35,15 @@ export class BackendCleaner {
   /** Cleans all backends at once. A backend that fails is logged and tried again by the next collection. */
   async clean(ctx: CallContext): Promise<void> {
     const jobs = [this.#guarded("content", () => this.#cleanContent(ctx))];
-    for (const [name, snapshotter] of this.#snapshotters) {
-      jobs.push(this.#guarded(`snapshotter ${name}`, () => this.#cleanSnapshotter(ctx, name, snapshotter)));
+    for (const name of this.#snapshotters.keys()) {
+      jobs.push(this.#guarded(`snapshotter ${name}`, () => this.#cleanSnapshotter(ctx, name, false)));
     }
     await Promise.all(jobs);
+  }
+
+  /** Frees what was removed from the snapshotter `name`. @throws what the snapshotter's own clean-up throws */
+  async cleanSnapshotter(ctx: CallContext, name: string): Promise<void> {
+    await this.#cleanSnapshotter(ctx, name, true);
   }
 
   async #guarded(backend: string, job: () => Promise<void>): Promise<void> {
@@ -72,8 +78,11 @@ export class BackendCleaner {
     });
   }
 
-  async #cleanSnapshotter(ctx: CallContext, name: string, snapshotter: Snapshotter): Promise<void> {
+  /** @param always call the snapshotter's own clean-up although nothing was removed */
+  async #cleanSnapshotter(ctx: CallContext, name: string, always: boolean): Promise<void> {
     const { garbage } = this.#shared;
+    const snapshotter = this.#snapshotters.get(name);
+    if (snapshotter === undefined) return;
     const listCtx = withNamespace(ctx, anyNamespace);
     const first = !this.#listed.has(`snapshotter\0${name}`);
     if (first) {
@@ -81,7 +90,7 @@ export class BackendCleaner {
       this.#listed.add(`snapshotter\0${name}`);
     }
     const removed = await this.#removeSnapshots(ctx, name, snapshotter, garbage.takeSnapshots(name));
-    if ((!first && removed === 0) || snapshotter.cleanup === undefined) return;
+    if ((!always && !first && removed === 0) || snapshotter.cleanup === undefined) return;
     try {
       await snapshotter.cleanup(listCtx);
     } catch (error) {
@@ -96,13 +105,14 @@ export class BackendCleaner {
     snapshotter: Snapshotter,
     backendKeys: string[],
   ): Promise<number> {
+    const { db } = this.#shared;
     let pending = backendKeys.sort((a, b) => sequenceOf(b) - sequenceOf(a));
     let removed = 0;
     for (let progress = true; progress && pending.length > 0; ) {
       progress = false;
       const left: string[] = [];
       await forEach(pending, async (key) => {
-        const outcome = await this.#remove(ctx, snapshotPin(name, key), key, () => this.#namesSnapshot(name, key), {
+        const outcome = await this.#remove(ctx, snapshotPin(name, key), key, () => namesBackend(db, name, key), {
           namespace: namespaceOf(key),
           remove: (callCtx) => snapshotter.remove(callCtx, key),
         });
@@ -158,9 +168,6 @@ export class BackendCleaner {
     return this.#shared.db.ingests.get(namespace, ref)?.backendRef === backendRef;
   }
 
-  #namesSnapshot(snapshotter: string, backendKey: string): boolean {
-    return !this.#shared.db.snapshotBackends.isEmpty(snapshotter, backendKey);
-  }
 }
 
 /** The namespace of a backend key `<namespace>/<sequence>/<key>`; keys of other makers have none. */

@@ -39,6 +39,8 @@ export interface SnapshotterScope {
   readonly shared: Shared;
   readonly name: string;
   readonly backend: Snapshotter;
+  /** Removes from the backend what was removed here. */
+  readonly clean: (ctx: CallContext) => Promise<void>;
 }
 
 export class NamespacedSnapshotter implements Snapshotter {
@@ -155,7 +157,7 @@ export class NamespacedSnapshotter implements Snapshotter {
   }
 
   async cleanup(ctx: CallContext): Promise<void> {
-    await this.#scope.backend.cleanup?.(ctx);
+    await this.#scope.clean(ctx);
   }
 
   /** The backend belongs to its plugin, which closes it. */

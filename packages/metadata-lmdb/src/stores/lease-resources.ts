@@ -6,7 +6,7 @@ import { parseDigest } from "@ctrd/core/digests";
 import { invalidArgument, messageOf, notFound, notImplemented } from "@ctrd/core/errors";
 import type { LeaseResource } from "@ctrd/core/leases";
 import type { MetadataDb } from "../db/database.ts";
-import { checkKeyPart } from "../db/keys.ts";
+import { checkKeyPart, checkSnapshotter } from "../db/keys.ts";
 import { nodeOf } from "../gc/nodes.ts";
 
 /** Type of leased snapshots of one snapshotter. */
@@ -73,7 +73,7 @@ export function checkLeaseResource({ type, id }: LeaseResource): void {
       if (snapshotter === undefined || snapshotter === "" || rest.length > 0) {
         throw invalidArgument(`lease resource type "${type}" must be snapshots/<snapshotter>`);
       }
-      checkKeyPart("snapshotter", snapshotter);
+      checkSnapshotter(snapshotter);
       break;
     default:
       throw notImplemented(`lease resource type "${type}"`);

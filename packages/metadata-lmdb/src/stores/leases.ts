@@ -8,11 +8,8 @@ import type { Lease, LeaseManager, LeaseResource } from "@ctrd/core/leases";
 import type { Labels } from "@ctrd/core/records";
 import { now } from "@ctrd/core/records";
 import type { MetadataDb } from "../db/database.ts";
-import { checkKeyPart } from "../db/keys.ts";
+import { checkLeaseId } from "../db/keys.ts";
 import { addLeaseResource, checkLeaseResource } from "./lease-resources.ts";
-
-/** Lease ids are free text (moby uses digests in them); they need not be identifiers. */
-const idKind = "lease id";
 
 /** The lease store. Its `delete` never waits for a collection; the lease plugin adds that. */
 export function createLeaseStore(db: MetadataDb): LeaseManager {
@@ -23,7 +20,7 @@ export function createLeaseStore(db: MetadataDb): LeaseManager {
     async create(ctx: CallContext, wanted: { id: string; labels: Labels }): Promise<Lease> {
       const namespace = requireNamespace(ctx);
       const id = wanted.id === "" ? generateLeaseId() : wanted.id;
-      checkKeyPart(idKind, id);
+      checkLeaseId(id);
       checkLabels(wanted.labels);
       const lease: Lease = { id, createdAt: now(), labels: withoutEmptyLabels(wanted.labels) };
       await db.write(() => {
@@ -36,7 +33,7 @@ export function createLeaseStore(db: MetadataDb): LeaseManager {
 
     async delete(ctx: CallContext, id: string): Promise<void> {
       const namespace = requireNamespace(ctx);
-      checkKeyPart(idKind, id);
+      checkLeaseId(id);
       await db.write((scope) => {
         require(namespace, id);
         db.leases.remove(namespace, id);
@@ -55,7 +52,7 @@ export function createLeaseStore(db: MetadataDb): LeaseManager {
 
     async addResource(ctx: CallContext, id: string, resource: LeaseResource): Promise<void> {
       const namespace = requireNamespace(ctx);
-      checkKeyPart(idKind, id);
+      checkLeaseId(id);
       checkLeaseResource(resource);
       await db.write(() => {
         require(namespace, id);
@@ -65,7 +62,7 @@ export function createLeaseStore(db: MetadataDb): LeaseManager {
 
     async deleteResource(ctx: CallContext, id: string, resource: LeaseResource): Promise<void> {
       const namespace = requireNamespace(ctx);
-      checkKeyPart(idKind, id);
+      checkLeaseId(id);
       checkLeaseResource(resource);
       await db.write((scope) => {
         require(namespace, id);
@@ -76,7 +73,7 @@ export function createLeaseStore(db: MetadataDb): LeaseManager {
 
     async listResources(ctx: CallContext, id: string): Promise<LeaseResource[]> {
       const namespace = requireNamespace(ctx);
-      checkKeyPart(idKind, id);
+      checkLeaseId(id);
       require(namespace, id);
       return [...db.leaseResources.keysUnder(namespace, id)].map((key) => ({ type: key[2] ?? "", id: key[3] ?? "" }));
     },
