@@ -6,7 +6,7 @@ import { diskUsage } from "./disk-usage.ts";
 import { serveTasks } from "./serve-tasks.ts";
 
 serveTasks({
-  diskUsage,
+  diskUsage: (directory: string) => diskUsage(directory),
   /** A path that does not exist is fine. */
   remove: (path: string) => rmSync(path, { recursive: true, force: true }),
 });

@@ -1,0 +1,98 @@
+import { execFileSync } from "node:child_process";
+import { existsSync, linkSync, mkdirSync, mkdtempSync, readdirSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+import { afterEach, beforeEach, expect, it } from "vitest";
+import { TaskPool, TreePool } from "./index.ts";
+
+let directory: string;
+let trees: TreePool;
+
+beforeEach(() => {
+  directory = mkdtempSync(join(tmpdir(), "storage-trees-"));
+  trees = new TreePool();
+});
+
+afterEach(async () => {
+  await trees.close();
+  rmSync(directory, { recursive: true, force: true });
+});
+
+function makeTree(root: string, files: number): void {
+  mkdirSync(join(root, "sub"), { recursive: true });
+  for (let i = 0; i < files; i++) writeFileSync(join(root, "sub", `file-${i}`), "x".repeat(i * 100));
+  linkSync(join(root, "sub/file-0"), join(root, "hard"));
+  symlinkSync("/", join(root, "symlink"));
+  writeFileSync(Buffer.concat([Buffer.from(`${root}/`), Buffer.from([0xff, 0xfe])]), "odd name");
+}
+
+const threads = (): number => readdirSync("/proc/self/task").length;
+
+it.each([10, 500])("measures a tree of %i files as du does", async (files) => {
+  const root = join(directory, "tree");
+  makeTree(root, files);
+  const usage = await trees.diskUsage(root);
+  const du = (...options: string[]): bigint => BigInt(execFileSync("du", ["-s", ...options, root], { encoding: "utf8" }).split("\t")[0] ?? "");
+  expect(usage.size).toBe(du("--block-size=512") * 512n);
+  expect(usage.inodes).toBe(du("--inodes"));
+});
+
+it("removes trees without following links, and bears missing ones", async () => {
+  const outside = join(directory, "outside");
+  makeTree(outside, 3);
+  const root = join(directory, "tree");
+  makeTree(root, 100);
+  symlinkSync(outside, join(root, "to-outside"));
+  await trees.remove(root);
+  await trees.remove(root);
+  expect(existsSync(root)).toBe(false);
+  expect(readdirSync(outside).length).toBeGreaterThan(3);
+});
+
+it("reports errors with their errno, and missing directories as such", async () => {
+  await expect(trees.diskUsage(join(directory, "missing"))).rejects.toMatchObject({ code: "ENOENT" });
+  await expect(trees.remove("/proc/self")).rejects.toMatchObject({ code: expect.stringMatching(/^E[A-Z]+$/) });
+});
+
+it("stops waiting on abort", async () => {
+  const root = join(directory, "tree");
+  makeTree(root, 300);
+  const abort = new AbortController();
+  const usage = trees.diskUsage(root, abort.signal);
+  abort.abort();
+  await expect(usage).rejects.toMatchObject({ kind: "canceled" });
+  await expect(trees.diskUsage(root, abort.signal)).rejects.toMatchObject({ kind: "canceled" });
+  expect((await trees.diskUsage(root)).inodes).toBe(304n);
+});
+
+it("ends idle threads and starts new ones", async () => {
+  const module = new URL("./tree-worker.ts", import.meta.url);
+  const pool = new TaskPool(module, { threads: 3, idleMillis: 50 });
+  const before = threads();
+  await Promise.all(Array.from({ length: 10 }, () => pool.run("diskUsage", directory)));
+  expect(threads()).toBeGreaterThan(before);
+  for (let i = 0; i < 100 && threads() > before; i++) await sleep(20);
+  expect(threads()).toBe(before);
+  expect(await pool.run("diskUsage", directory)).toMatchObject({ inodes: 1n });
+  await expect(pool.run("nonsense", 1)).rejects.toThrow('no task "nonsense"');
+  await pool.close();
+});
+
+it("rejects what runs when it is closed, and calls after", async () => {
+  const root = join(directory, "tree");
+  makeTree(root, 300);
+  const usage = trees.diskUsage(root);
+  const outcome = expect(usage).rejects.toMatchObject({ kind: "failed-precondition" });
+  await trees.close();
+  await outcome;
+  await expect(trees.remove(root)).rejects.toMatchObject({ kind: "failed-precondition" });
+  await trees.close();
+});
+
+it("rejects calls of a thread that cannot start, and goes on with a new one", async () => {
+  const pool = new TaskPool(new URL("./missing-worker.ts", import.meta.url));
+  await expect(pool.run("x", 1)).rejects.toThrow(/missing-worker/);
+  await expect(pool.run("x", 1)).rejects.toThrow(/missing-worker/);
+  await pool.close();
+});
