@@ -33,11 +33,9 @@ test("3: run --rm prints stdout and stderr, and leaves neither task, container, 
   expect(leftMounts(h.daemon.dir)).toEqual([]);
 });
 
-test("3: exit code 42 comes through, and so does a signal", async () => {
+test("3: exit code 42 comes through", async () => {
   const id = h.daemon.id("exit");
   expect((await h.daemon.tryCtr(["run", "--rm", h.image, id, "sh", "-c", "exit 42"])).code).toBe(42);
-  const signalled = await h.daemon.tryCtr(["run", "--rm", h.image, h.daemon.id("sig"), "sh", "-c", "exec sh -c 'ulimit -c 0; kill -SEGV $$'"]);
-  expect([0, 139]).toContain(signalled.code);
 });
 
 test("3: run -d returns at once and the task runs on", async () => {

@@ -1,7 +1,7 @@
 /** What a daemon could leave outside its own directory, found by the names that only its tests used. */
 import { createHash } from "node:crypto";
 import { existsSync, readdirSync, readFileSync, rmSync, rmdirSync, statSync } from "node:fs";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { connects } from "@ctrd/testkit/fixtures";
 import { run, until } from "./command.ts";
 import type { Daemon } from "./daemon.ts";
@@ -88,14 +88,13 @@ function namespaceCgroups(namespace: string): string[] {
 }
 
 /** The shim names its socket by a hash of the daemon's address, the namespace and the container id. */
+function shimSocket(daemon: Daemon, namespace: string, id: string): string {
+  return `/run/containerd/s/${createHash("sha256").update(join(daemon.address, namespace, id)).digest("hex")}`;
+}
+
 function leftShimSockets(daemon: Daemon): string[] {
-  const hashes = new Set<string>();
-  for (const namespace of daemon.namespaces) {
-    for (const id of daemon.ids) {
-      hashes.add(createHash("sha256").update(join(daemon.address, namespace, id)).digest("hex"));
-    }
-  }
-  return list("/run/containerd/s").filter((path) => hashes.has(path.split("/").at(-1) ?? ""));
+  const pairs = [...daemon.namespaces].flatMap((namespace) => [...daemon.ids].map((id) => ({ namespace, id })));
+  return pairs.map(({ namespace, id }) => shimSocket(daemon, namespace, id)).filter((path) => existsSync(path));
 }
 
 function leftFifos(daemon: Daemon): string[] {
@@ -103,6 +102,16 @@ function leftFifos(daemon: Daemon): string[] {
     const name = path.split("/").at(-1) ?? "";
     return [...daemon.ids].some((id) => name.startsWith(`${id}-`));
   });
+}
+
+/** Removes what containerd 1.6 and its shim leave when the shim was killed. */
+export function removeShimSocket(daemon: Daemon, id: string): void {
+  rmSync(shimSocket(daemon, daemon.namespace, id), { force: true });
+}
+
+/** Removes the FIFOs that `ctr run -d` made for containers of the daemon. */
+export function removeClientFifos(daemon: Daemon): void {
+  for (const path of leftFifos(daemon)) rmSync(dirname(path), { recursive: true, force: true });
 }
 
 function readText(path: string): string {

@@ -1,0 +1,42 @@
+/** Shows 6: a ctr of the 2.x line against the daemon. */
+import { afterAll, beforeAll, expect } from "vitest";
+import { layeredImage, pushImage } from "@ctrd/testkit/fixtures";
+import { run, runOk, type CommandResult } from "./support/command.ts";
+import { openHarness, type Harness } from "./support/harness.ts";
+import { ctr2, peerTest } from "./support/peers.ts";
+
+let h: Harness;
+beforeAll(async () => (h = await openHarness("newer")));
+afterAll(() => h?.close());
+
+const newer = (...args: string[]): Promise<string> => runOk(ctr2, [...h.daemon.flags(), ...args], env());
+const tryNewer = (...args: string[]): Promise<CommandResult> => run(ctr2, [...h.daemon.flags(), ...args], env());
+const env = (): { env: Record<string, string> } => ({ env: { TMPDIR: h.daemon.tmp } });
+
+peerTest("6: ctr 2.x: version", [ctr2], async () => {
+  expect(await newer("version")).toMatch(/Client:\n {2}Version: +v?2\.[^]*Server:\n {2}Version: +\S/);
+});
+
+peerTest("6: ctr 2.x: images pull --local, ls, rm", [ctr2], async () => {
+  const ref = await pushImage(h.registry, "e2e/newer", "1", await layeredImage(5));
+  await newer("images", "pull", "--local", "--plain-http", ref);
+  expect(await newer("images", "ls", "-q")).toContain(ref);
+  expect(await newer("images", "check", `name==${ref}`)).toMatch(/complete \(6\/6\)/);
+  expect(await newer("snapshots", "ls")).toContain("Committed");
+  await newer("images", "rm", "--sync", ref);
+  expect(await newer("images", "ls", "-q")).not.toContain(ref);
+});
+
+peerTest("6: ctr 2.x: run, exit code, exec, kill, delete", [ctr2], async () => {
+  expect(await newer("run", "--rm", h.image, h.daemon.id("new"), "echo", "from the newer one")).toBe("from the newer one\n");
+  expect((await tryNewer("run", "--rm", h.image, h.daemon.id("code"), "sh", "-c", "exit 42")).code).toBe(42);
+  const id = h.daemon.id("long");
+  await newer("run", "-d", h.image, id, "sleep", "1000");
+  expect(await newer("tasks", "exec", "--exec-id", "e", id, "echo", "hi")).toBe("hi\n");
+  expect(await newer("tasks", "ls")).toMatch(new RegExp(`${id} +\\d+ +RUNNING`));
+  expect(await newer("tasks", "metrics", id)).toContain("pids.current");
+  await newer("tasks", "kill", "-s", "KILL", id);
+  await newer("tasks", "rm", "-f", id);
+  await newer("containers", "rm", id);
+  expect(await newer("containers", "ls", "-q")).toBe("");
+});
