@@ -21,10 +21,6 @@ export class Pins {
     };
   }
 
-  isPinned(key: string): boolean {
-    return this.#counts.has(key);
-  }
-
   /** Claims `key` for removal; undefined when it is pinned or claimed. The result ends the claim. */
   tryRemove(key: string): (() => void) | undefined {
     if (this.#counts.has(key) || this.#removing.has(key)) return undefined;

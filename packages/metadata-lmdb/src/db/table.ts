@@ -54,9 +54,10 @@ export class Table<T> {
 
   /** Records whose key begins with `prefix`, in key order. Finish the loop in the same turn of the event loop. */
   *under(...prefix: string[]): Generator<Row<T>> {
-    for (const { key, value } of this.#db.getRange({ start: prefix })) {
-      if (!hasPrefix(key as string[], prefix)) return;
-      yield { key: key as string[], record: this.#codec.decode(value) };
+    for (const { key: stored, value } of this.#db.getRange({ start: prefix })) {
+      const key = parts(stored);
+      if (!hasPrefix(key, prefix)) return;
+      yield { key, record: this.#codec.decode(value) };
     }
   }
 
@@ -64,25 +65,27 @@ export class Table<T> {
   page(prefix: string[], after: string[] | undefined, limit: number): Row<T>[] {
     const rows: Row<T>[] = [];
     const start: DurableKey = after ?? prefix;
-    for (const { key, value } of this.#db.getRange({ start, exclusiveStart: after !== undefined, limit })) {
-      if (!hasPrefix(key as string[], prefix)) break;
-      rows.push({ key: key as string[], record: this.#codec.decode(value) });
+    for (const { key: stored, value } of this.#db.getRange({ start, exclusiveStart: after !== undefined, limit })) {
+      const key = parts(stored);
+      if (!hasPrefix(key, prefix)) break;
+      rows.push({ key, record: this.#codec.decode(value) });
     }
     return rows;
   }
 
   /** Keys that begin with `prefix`, in order. Finish the loop in the same turn of the event loop. */
   *keysUnder(...prefix: string[]): Generator<string[]> {
-    for (const key of this.#db.getKeys({ start: prefix })) {
-      if (!hasPrefix(key as string[], prefix)) return;
-      yield key as string[];
+    for (const stored of this.#db.getKeys({ start: prefix })) {
+      const key = parts(stored);
+      if (!hasPrefix(key, prefix)) return;
+      yield key;
     }
   }
 
   /** Up to `limit` keys of the whole table, after the key `after` if given. */
   keyPage(after: string[] | undefined, limit: number): string[][] {
     const range = after === undefined ? { limit } : { start: after, exclusiveStart: true, limit };
-    return [...this.#db.getKeys(range)] as string[][];
+    return [...this.#db.getKeys(range)].map(parts);
   }
 
   /** Whether no key begins with `prefix`. */
@@ -95,6 +98,11 @@ export class Table<T> {
   removeUnder(...prefix: string[]): void {
     for (const key of [...this.keysUnder(...prefix)]) this.remove(...key);
   }
+}
+
+/** A key of one part is stored, and read back, like a string. */
+function parts(key: DurableKey): string[] {
+  return Array.isArray(key) ? (key as string[]) : [key as string];
 }
 
 /** A record that is nothing but its key. */
