@@ -1,0 +1,191 @@
+/**
+ * Makes tasks: bundle, shim, connection, Create.
+ *
+ * @module
+ */
+import type { CallContext } from "@ctrd/core/context";
+import { isKind, messageOf } from "@ctrd/core/errors";
+import type { Any } from "@ctrd/core/records";
+import type { CreateTaskOptions } from "@ctrd/core/tasks";
+import type { Endpoint } from "./address.ts";
+import { parseEndpoint } from "./address.ts";
+import { Bundle } from "./bundle.ts";
+import { connectShim } from "./connect.ts";
+import { cleanUpDeadShim, removeBundle } from "./dead-shim.ts";
+import type { RuntimeDirs } from "./layout.ts";
+import { BundleFile } from "./layout.ts";
+import type { ShimManager } from "./manager.ts";
+import { startShim } from "./shim-binary.ts";
+import { ShimLog } from "./shim-log.ts";
+import type { ShimParts } from "./shim.ts";
+import { isClosed, TaskClient } from "./task-client.ts";
+
+/** How long a new shim may take until it serves its socket. */
+const dialTimeoutMs = 100_000;
+
+/** A created task's shim, and the pid of its init process. */
+export interface CreatedTask {
+  parts: ShimParts;
+  pid: number;
+}
+
+/** Options for shim and Create: the task's own when they hold something, else the container's. */
+export function effectiveOptions(options: CreateTaskOptions): Any | undefined {
+  const { taskOptions, runtimeOptions } = options;
+  return taskOptions !== undefined && taskOptions.value.length > 0 ? taskOptions : runtimeOptions;
+}
+
+/**
+ * Creates a task. On failure bundle, shim and mounts are gone.
+ *
+ * @throws ContainerdError of the lookup, of `start` and of the shim's Create
+ */
+export async function createTask(
+  ctx: CallContext,
+  manager: ShimManager,
+  dirs: RuntimeDirs,
+  id: string,
+  options: CreateTaskOptions,
+): Promise<CreatedTask> {
+  const bundle = new Bundle(dirs, ctx.namespace, id);
+  const [made, looked] = await Promise.allSettled([
+    createBundle(manager, bundle, options.spec.value),
+    manager.lookup.program(options.runtime),
+  ]);
+  if (made.status === "rejected") throw made.reason;
+  let parts: ShimParts | undefined;
+  try {
+    if (looked.status === "rejected") throw looked.reason;
+    ctx.signal.throwIfAborted();
+    const joined = await sandboxEndpoint(ctx, dirs, manager, options);
+    parts =
+      joined === undefined
+        ? await launch(manager, bundle, looked.value, effectiveOptions(options))
+        : await join(bundle, joined, options.sandboxId ?? "", looked.value.path);
+    const { pid } = await callCreate(ctx, parts, options);
+    return { parts, pid };
+  } catch (error) {
+    if (parts === undefined) await removeBundle(manager, bundle);
+    else await discard(manager, parts);
+    throw error;
+  }
+}
+
+/** A bundle of this name that no task owns was left by a crash: it is cleaned up first. */
+async function createBundle(manager: ShimManager, bundle: Bundle, spec: Uint8Array): Promise<void> {
+  try {
+    await bundle.create(spec);
+  } catch (error) {
+    if (!isKind(error, "already-exists")) throw error;
+    manager.log.warn({ bundle: bundle.path }, "clean up left bundle");
+    await cleanUpDeadShim(manager, bundle, await bundle.read(BundleFile.shimBinary), 0);
+    await bundle.create(spec);
+  }
+}
+
+/** Starts a shim and connects to it. On failure nothing of it stays but the bundle. */
+async function launch(
+  manager: ShimManager,
+  bundle: Bundle,
+  program: Awaited<ReturnType<ShimManager["lookup"]["program"]>>,
+  options: Any | undefined,
+): Promise<ShimParts> {
+  const log = new ShimLog(bundle.file(BundleFile.log), manager.log.child({ task: bundle.id }));
+  try {
+    // Not stopped by the caller's signal: half-started, it could not be found again to be ended.
+    const signal = AbortSignal.timeout(dialTimeoutMs);
+    const [endpoint] = await Promise.all([
+      startShim(manager.lookup, program, bundle, manager.settings, options, signal),
+      bundle.writeShimBinary(program.path),
+    ]);
+    const [connection] = await Promise.all([
+      connectShim(endpoint, { timeoutMs: dialTimeoutMs, retry: true }),
+      bundle.writeEndpoint(endpoint),
+    ]);
+    const client = new TaskClient(connection, endpoint.version, bundle.namespace);
+    return { bundle, endpoint, client, binary: program.path, log, sandboxed: false };
+  } catch (error) {
+    log.close();
+    throw error;
+  }
+}
+
+/** Connects to the shim of a sandbox. */
+async function join(bundle: Bundle, endpoint: Endpoint, sandboxId: string, binary: string): Promise<ShimParts> {
+  await Promise.all([
+    bundle.writeSandbox(sandboxId),
+    bundle.writeEndpoint(endpoint),
+    bundle.writeShimBinary(binary),
+  ]);
+  const connection = await connectShim(endpoint, { timeoutMs: dialTimeoutMs, retry: false });
+  const client = new TaskClient(connection, endpoint.version, bundle.namespace);
+  return { bundle, endpoint, client, binary, log: undefined, sandboxed: true };
+}
+
+/** The endpoint of the sandbox's shim when the container joins one that serves version 3; else a shim is started. */
+async function sandboxEndpoint(
+  ctx: CallContext,
+  dirs: RuntimeDirs,
+  manager: ShimManager,
+  options: CreateTaskOptions,
+): Promise<Endpoint | undefined> {
+  const sandboxId = options.sandboxId ?? "";
+  if (sandboxId === "" || manager.sandboxes === undefined) return undefined;
+  try {
+    await manager.sandboxes.get(ctx, sandboxId);
+  } catch (error) {
+    if (isKind(error, "not-found")) return undefined;
+    throw error;
+  }
+  const address = options.taskApiAddress ?? "";
+  const endpoint =
+    address === ""
+      ? await new Bundle(dirs, ctx.namespace, sandboxId).readEndpoint()
+      : parseEndpoint(address, options.taskApiVersion ?? 0);
+  return endpoint !== undefined && endpoint.version >= 3 ? endpoint : undefined;
+}
+
+async function callCreate(ctx: CallContext, parts: ShimParts, options: CreateTaskOptions): Promise<{ pid: number }> {
+  const { bundle, client } = parts;
+  const { stdin, stdout, stderr, terminal } = options.io;
+  const request = {
+    id: bundle.id,
+    bundle: bundle.path,
+    rootfs: [...options.rootfs],
+    terminal,
+    stdin,
+    stdout,
+    stderr,
+    checkpoint: options.checkpoint ?? "",
+    parentCheckpoint: "",
+    options: effectiveOptions(options),
+  };
+  return client.call("create", request, ctx);
+}
+
+/** Ends a shim whose Create failed, with whatever it had made already. */
+async function discard(manager: ShimManager, parts: ShimParts): Promise<void> {
+  const { bundle, client, binary } = parts;
+  const { cleanup, shutdown } = manager.timeouts;
+  let clean = true;
+  try {
+    await client.call("delete", { id: bundle.id, execId: "" }, { timeoutMs: cleanup });
+  } catch (error) {
+    clean = isKind(error, "not-found");
+    if (!clean) manager.log.debug({ task: bundle.id, err: messageOf(error) }, "delete task after failed create");
+  }
+  try {
+    if (!parts.sandboxed) {
+      const closed = new Promise<void>((resolve) => client.connection.onClose(() => resolve()));
+      await client.call("shutdown", { id: bundle.id, now: true }, { timeoutMs: shutdown });
+      // A shim that serves its group's other containers answers and stays.
+      await Promise.race([closed, new Promise((resolve) => setTimeout(resolve, 200))]);
+    }
+  } catch (error) {
+    if (!isClosed(error)) manager.log.warn({ task: bundle.id, err: messageOf(error) }, "shut down shim");
+  }
+  client.connection.close();
+  parts.log?.close();
+  if (clean) await removeBundle(manager, bundle);
+  else await cleanUpDeadShim(manager, bundle, binary, 0);
+}

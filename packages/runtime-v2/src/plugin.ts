@@ -1,0 +1,57 @@
+import { EventPlugin } from "@ctrd/core/events";
+import { MetadataPlugin } from "@ctrd/core/metadata";
+import type { AnyRegistration, Registration } from "@ctrd/core/plugin";
+import type { TaskRuntime } from "@ctrd/core/tasks";
+import { RuntimePlugin } from "@ctrd/core/tasks";
+import type { RuntimeConfig, ShimManagerConfig } from "./config.ts";
+import { runtimeConfig, shimManagerConfig } from "./config.ts";
+import type { ShimManager } from "./manager.ts";
+import { createShimManager, ShimPlugin } from "./manager.ts";
+import { openRuntime } from "./runtime.ts";
+
+const manager: Registration<ShimManager, ShimManagerConfig> = {
+  type: ShimPlugin,
+  id: "manager",
+  requires: [EventPlugin, MetadataPlugin],
+  config: shimManagerConfig,
+  initFn(ic) {
+    const { containers, sandboxes } = ic.get(MetadataPlugin);
+    return createShimManager({
+      settings: {
+        grpcAddress: ic.daemon.address,
+        ttrpcAddress: ic.daemon.ttrpcAddress,
+        daemonBinary: ic.daemon.binary,
+        daemonVersion: ic.daemon.version,
+        debug: ic.daemon.debug,
+        env: ic.config.env,
+        socketDir: ic.config.socket_dir,
+      },
+      events: ic.get(EventPlugin),
+      containers,
+      sandboxes,
+      timeouts: ic.daemon.timeouts,
+      log: ic.log,
+    });
+  },
+};
+
+const runtime: Registration<TaskRuntime, RuntimeConfig> = {
+  type: RuntimePlugin,
+  id: "task",
+  requires: [ShimPlugin],
+  config: runtimeConfig,
+  async initFn(ic) {
+    const shims = ic.get(ShimPlugin);
+    for (const platform of ic.config.platforms) {
+      const [os = "", architecture = "", variant = ""] = platform.split("/");
+      ic.meta.platforms.push({ os, architecture, variant, osVersion: "" });
+    }
+    const opened = await openRuntime(shims, { root: ic.root, state: ic.state });
+    ic.onClose(() => opened.close());
+    void shims.lookup.warm("io.containerd.runc.v2");
+    return opened;
+  },
+};
+
+const registrations: AnyRegistration[] = [manager, runtime];
+export default registrations;
