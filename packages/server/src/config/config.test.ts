@@ -161,7 +161,6 @@ describe("configuration", () => {
     expect(config.table.plugins["io.containerd.server.v1.grpc"]).toEqual({ address: "/a/b.sock", gid: 7 });
     expect(config.table.plugins["io.containerd.server.v1.ttrpc"]).toEqual({
       address: "/a/b.sock.ttrpc",
-      uid: 0,
       gid: 7,
     });
     expect(config.table.debug.level).toBe("debug");

@@ -51,6 +51,11 @@ function printTable(lines: string[], path: KeyPath, table: Table, schema: Table)
     comment(lines, properties[key]);
     lines.push(`${formatKey(key)} = ${printValue(value)}`);
   }
+  for (const [key, property] of Object.entries(properties)) {
+    if (Object.hasOwn(table, key) || !isTable(property)) continue;
+    comment(lines, property);
+    lines.push(`# ${formatKey(key)} =`);
+  }
   for (const [key, value] of tables) {
     const property = properties[key];
     printTable(lines, [...path, key], value as Table, isTable(property) ? property : {});

@@ -86,12 +86,16 @@ function finish(table: DaemonTable, loaded: LoadedDocuments, warnings: readonly 
   const address = String(grpc["address"] || `${table.state}/ctrd.sock`);
   const ttrpcAddress = String(ttrpc["address"] || `${address}.ttrpc`);
   // The ttrpc socket follows the gRPC one, owner included, unless it is configured itself.
-  if (!ttrpc["address"]) table.plugins[ttrpcServerUri] = { uid: grpc["uid"] ?? 0, gid: grpc["gid"] ?? 0, ...ttrpc };
+  if (!ttrpc["address"]) table.plugins[ttrpcServerUri] = { ...ownerOf(grpc), ...ttrpc };
   Object.assign(table.plugins[grpcServerUri], { address });
   Object.assign(table.plugins[ttrpcServerUri] ?? {}, { address: ttrpcAddress });
   const timeouts = new Map(Object.entries(table.timeouts).map(([name, text]) => [name, parseGoDuration(text)]));
   const files = loaded.documents.map((document) => document.name);
   return { table, files, warnings, address, ttrpcAddress, timeouts };
+}
+
+function ownerOf(listener: Table): Table {
+  return Object.fromEntries(Object.entries(listener).filter(([key]) => key === "uid" || key === "gid"));
 }
 
 async function checkTopLevel(document: ConfigDocument): Promise<ConfigProblem[]> {
