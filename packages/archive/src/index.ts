@@ -3,6 +3,7 @@
  *
  * ```ts
  * const { digest } = await applyLayer({ path: "layer.tar.gz", root: "/var/lib/x/rootfs" });
+ * const { diffId } = await writeDiff({ lower: "/a", upper: "/b", compression: "gzip" }, (chunk) => file.write(chunk));
  * ```
  *
  * @module
@@ -11,3 +12,6 @@ export type { AppliedLayer, ApplyLayerOptions, LayerLimits } from "./apply/apply
 export { applyLayer } from "./apply/apply-layer.ts";
 export type { Compression } from "./compression.ts";
 export { detectCompression } from "./compression.ts";
+export type { TreePair } from "./diff/changes.ts";
+export type { ChunkSink, WriteDiffOptions, WrittenDiff } from "./diff/write-diff.ts";
+export { writeDiff } from "./diff/write-diff.ts";

@@ -31,6 +31,8 @@ export interface ApplyLayerOptions {
   limits?: LayerLimits;
   /** Polled between chunks: whether to give up. */
   isCanceled?(): boolean;
+  /** Told after every chunk how many bytes of the uncompressed stream are done. */
+  progress?(size: number): void;
   /** Told of what could not be kept, such as an unsupported extended attribute. */
   warn?(message: string): void;
 }
@@ -101,6 +103,7 @@ async function consume(writer: LayerWriter, options: ApplyLayerOptions): Promise
     checkLimits(options.limits, size, stream, writer.entries);
     hash.update(chunk);
     reader.push(chunk);
+    options.progress?.(size);
   }
   reader.finish();
   writer.finish();
