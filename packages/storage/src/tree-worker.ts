@@ -1,12 +1,8 @@
 /**
  * Worker module: tasks on directory trees.
  */
-import { rmSync } from "node:fs";
 import { diskUsage } from "./disk-usage.ts";
+import { removeTree } from "./remove-tree.ts";
 import { serveTasks } from "./serve-tasks.ts";
 
-serveTasks({
-  diskUsage: (directory: string) => diskUsage(directory),
-  /** A path that does not exist is fine. */
-  remove: (path: string) => rmSync(path, { recursive: true, force: true }),
-});
+serveTasks({ diskUsage: (directory: string) => diskUsage(directory), removeTree });

@@ -23,9 +23,14 @@ export class TreePool {
     return usage as SnapshotUsage;
   }
 
-  /** Removes a tree; symbolic links are not followed. A path that does not exist is fine. @throws as `diskUsage` */
+  /**
+   * Removes a tree; symbolic links are not followed, mounts inside are detached first. A path that does not exist is
+   * fine.
+   *
+   * @throws as `diskUsage`
+   */
   async remove(path: string, signal?: AbortSignal): Promise<void> {
-    await this.#pool.run("remove", path, signal);
+    await this.#pool.run("removeTree", path, signal);
   }
 
   /** Ends the threads; work in progress is rejected. */
