@@ -24,6 +24,12 @@ export interface RuntimeConfig {
 /** Longest path of a shim socket's directory: with the 64 digits of its name it must fit a unix address. */
 const maxSocketDir = 42;
 
+/** Node's names of architectures as OCI's. */
+const goArchitectures: ReadonlyMap<string, string> = new Map([
+  ["x64", "amd64"],
+  ["ia32", "386"],
+]);
+
 const shimManager = z.strictObject({
   env: z
     .array(z.string().regex(/^[^=\0]+=[^\0]*$/, "must be NAME=value"))
@@ -60,9 +66,3 @@ export const runtimeConfig: ConfigSchema<RuntimeConfig> = {
 function defaultPlatform(): string {
   return `linux/${goArchitectures.get(arch()) ?? arch()}`;
 }
-
-/** Node's names of architectures as OCI's. */
-const goArchitectures: ReadonlyMap<string, string> = new Map([
-  ["x64", "amd64"],
-  ["ia32", "386"],
-]);
