@@ -4,7 +4,7 @@ import { copyFileRange, hasErrno, reflink, seekData, seekHole, seekSet } from "@
 
 /** How the kernel says that it cannot do this kind of copy here. */
 const cannot = ["EOPNOTSUPP", "EXDEV", "EINVAL", "ENOSYS", "ENOTTY", "EPERM"] as const;
-const largestCopy = 1 << 30;
+const largestCopy = 64 << 20;
 const bufferSize = 1 << 20;
 
 /**
@@ -12,9 +12,15 @@ const bufferSize = 1 << 20;
  * buffer. Holes stay holes. It remembers what does not work here.
  */
 export class FileCopier {
+  readonly #checkCancelled: () => void;
   #canShare = true;
   #canCopyRange = true;
   #buffer: Buffer | undefined;
+
+  /** @param checkCancelled called before each step; what it throws ends the copy */
+  constructor(checkCancelled: () => void) {
+    this.#checkCancelled = checkCancelled;
+  }
 
   /** Copies all data of `from` to the empty file `to`; `stat` is of `from`. */
   copy(from: number, to: number, stat: Stats): void {
@@ -37,7 +43,7 @@ export class FileCopier {
 
   #copySparse(from: number, to: number, size: number): void {
     ftruncateSync(to, size);
-    for (let position = 0; position < size; ) {
+    for (let position = 0; position < size;) {
       let start: number;
       try {
         start = seekData(from, position);
@@ -57,6 +63,7 @@ export class FileCopier {
     seekSet(to, start);
     let copied = 0;
     while (copied < length) {
+      this.#checkCancelled();
       const step = this.#copyStep(from, to, Math.min(length - copied, largestCopy));
       if (step === 0) return;
       copied += step;
@@ -74,7 +81,7 @@ export class FileCopier {
     }
     this.#buffer ??= Buffer.allocUnsafe(bufferSize);
     const read = readSync(from, this.#buffer, 0, Math.min(length, bufferSize), null);
-    for (let written = 0; written < read; ) written += writeSync(to, this.#buffer, written, read - written, null);
+    for (let written = 0; written < read;) written += writeSync(to, this.#buffer, written, read - written, null);
     return read;
   }
 }

@@ -22,6 +22,7 @@ import { FileCopier } from "./copy-file.ts";
 
 /** What one copy remembers. */
 interface Copy {
+  readonly checkCancelled: () => void;
   readonly files: FileCopier;
   /** `device:inode` of files with several names → the first copy. */
   readonly linked: Map<string, Buffer>;
@@ -34,10 +35,11 @@ const slash = Buffer.from("/");
  * owners, times, extended attributes, hard links, devices, FIFOs and sockets, holes. Data is shared with the source
  * where the filesystem can.
  *
+ * @param checkCancelled called before each file and every 64 MiB; what it throws ends the copy
  * @throws the first failure; `target` is then incomplete
  */
-export function copyTree(source: string, target: string): void {
-  const copy: Copy = { files: new FileCopier(), linked: new Map() };
+export function copyTree(source: string, target: string, checkCancelled: () => void = () => {}): void {
+  const copy: Copy = { checkCancelled, files: new FileCopier(checkCancelled), linked: new Map() };
   copyDirectory(copy, Buffer.from(source), Buffer.from(target), lstatSync(source, { bigint: true }));
 }
 
@@ -50,6 +52,7 @@ function copyDirectory(copy: Copy, source: Buffer, target: Buffer, stat: BigIntS
 }
 
 function copyEntry(copy: Copy, source: Buffer, target: Buffer): void {
+  copy.checkCancelled();
   const stat = lstatSync(source, { bigint: true });
   if (stat.isDirectory()) {
     mkdirSync(target, 0o700);

@@ -1,12 +1,19 @@
 import { chmodSync, mkdirSync, readdirSync, renameSync } from "node:fs";
 import type { CallContext } from "@ctrd/core/context";
-import { errnoOf, messageOf, resourceExhausted } from "@ctrd/core/errors";
+import { canceled, errnoOf, messageOf, resourceExhausted } from "@ctrd/core/errors";
 import type { Logger } from "@ctrd/core/log";
 import type { Mount } from "@ctrd/core/records";
-import type { CommitSnapshotOptions, PrepareOptions, SnapshotInfo, Snapshotter, SnapshotUsage } from "@ctrd/core/snapshots";
+import type {
+  CommitSnapshotOptions,
+  PrepareOptions,
+  SnapshotInfo,
+  Snapshotter,
+  SnapshotUsage,
+} from "@ctrd/core/snapshots";
 import { SnapshotKind } from "@ctrd/core/snapshots";
 import { openSnapshotStore, TaskPool, TreePool } from "@ctrd/storage";
 import type { NewSnapshot, SnapshotChain, SnapshotStore } from "@ctrd/storage";
+import type { CopyRequest } from "./copy-worker.ts";
 import { idInName, Layout } from "./layout.ts";
 
 /**
@@ -112,13 +119,28 @@ class NativeSnapshotter implements Snapshotter {
       mkdirSync(target);
       chmodSync(target, 0o755);
       if (parent !== undefined) {
-        await this.#copies.run("copyTree", { source: this.#layout.snapshot(parent), target }, ctx.signal);
+        await this.#copy(ctx.signal, this.#layout.snapshot(parent), target);
       }
       renameSync(target, this.#layout.snapshot(record.id));
     } catch (error) {
       if (errnoOf(error) !== "ENOSPC" && errnoOf(error) !== "EDQUOT") throw error;
       const what = `create snapshot "${record.info.name}"`;
       throw resourceExhausted(`${what}: ${messageOf(error)} (free space or inodes)`, { cause: error });
+    }
+  }
+
+  /** Copies in a worker thread. When it rejects, nothing is written to `target` any more. */
+  async #copy(signal: AbortSignal, source: string, target: string): Promise<void> {
+    const cancelled = new Int32Array(new SharedArrayBuffer(4));
+    const cancel = (): void => void Atomics.store(cancelled, 0, 1);
+    signal.addEventListener("abort", cancel, { once: true });
+    try {
+      if (signal.aborted) cancel();
+      await this.#copies.run("copyTree", { source, target, cancelled } satisfies CopyRequest);
+    } catch (error) {
+      throw signal.aborted ? canceled(`copy ${source}`, { cause: signal.reason }) : error;
+    } finally {
+      signal.removeEventListener("abort", cancel);
     }
   }
 

@@ -42,7 +42,9 @@ export function makeSnapshot(layout: Layout, chain: SnapshotChain): void {
     renameSync(directory, layout.snapshot(id));
   } catch (error) {
     if (errnoOf(error) !== "ENOSPC" && errnoOf(error) !== "EDQUOT") throw error;
-    throw resourceExhausted(`create snapshot "${info.name}": ${messageOf(error)} (free space or inodes)`, { cause: error });
+    throw resourceExhausted(`create snapshot "${info.name}": ${messageOf(error)} (free space or inodes)`, {
+      cause: error,
+    });
   }
 }
 

@@ -21,16 +21,43 @@ function chain(kind: 1 | 2, parentIds: string[], labels: Map<string, string> = n
 describe("snapshotMounts", () => {
   const mapped = ["uidmap=0:1000:65536", "gidmap=0:2000:65536,65536:0:1"];
   const cases = [
-    { name: "active, 0", kind: SnapshotKind.Active, parents: [], type: "bind", source: "/r/snapshots/9/fs", options: ["rw", "rbind"] },
-    { name: "view, 0", kind: SnapshotKind.View, parents: [], type: "bind", source: "/r/snapshots/9/fs", options: ["ro", "rbind"] },
-    { name: "view, 1", kind: SnapshotKind.View, parents: ["3"], type: "bind", source: "/r/snapshots/3/fs", options: ["ro", "rbind"] },
+    {
+      name: "active, 0",
+      kind: SnapshotKind.Active,
+      parents: [],
+      type: "bind",
+      source: "/r/snapshots/9/fs",
+      options: ["rw", "rbind"],
+    },
+    {
+      name: "view, 0",
+      kind: SnapshotKind.View,
+      parents: [],
+      type: "bind",
+      source: "/r/snapshots/9/fs",
+      options: ["ro", "rbind"],
+    },
+    {
+      name: "view, 1",
+      kind: SnapshotKind.View,
+      parents: ["3"],
+      type: "bind",
+      source: "/r/snapshots/3/fs",
+      options: ["ro", "rbind"],
+    },
     {
       name: "active, 1",
       kind: SnapshotKind.Active,
       parents: ["3"],
       type: "overlay",
       source: "overlay",
-      options: ["workdir=/r/snapshots/9/work", "upperdir=/r/snapshots/9/fs", "lowerdir=/r/snapshots/3/fs", "volatile", "index=off"],
+      options: [
+        "workdir=/r/snapshots/9/work",
+        "upperdir=/r/snapshots/9/fs",
+        "lowerdir=/r/snapshots/3/fs",
+        "volatile",
+        "index=off",
+      ],
     },
     {
       name: "active, 3",
@@ -71,7 +98,11 @@ describe("extraOptions", () => {
   it.each([
     { configured: [], features: plain, options: ["index=off"] },
     { configured: [], features: { ...plain, index: false }, options: [] },
-    { configured: ["metacopy=on", "x"], features: { ...plain, userXattr: true }, options: ["metacopy=on", "x", "userxattr", "index=off"] },
+    {
+      configured: ["metacopy=on", "x"],
+      features: { ...plain, userXattr: true },
+      options: ["metacopy=on", "x", "userxattr", "index=off"],
+    },
     { configured: ["userxattr"], features: { ...plain, userXattr: true }, options: ["userxattr", "index=off"] },
     { configured: ["index=on"], features: plain, options: ["index=on"] },
     { configured: ["indexes"], features: plain, options: ["indexes", "index=off"] },
@@ -94,13 +125,22 @@ describe("mappedRoot", () => {
     expect(mappedRoot(labels("1:5:9,0:7:1", "0:4294967294:1"))).toEqual({ uid: 7, gid: 4294967294 });
   });
 
-  it.each(["", "0:1", "0:1:0", "-1:0:1", "0:1:2:3", "a:b:c", "0:0:4294967296", "0:4294967295:1", "0:1:2,", "1:0:1", "0x0:1:1"])(
-    "refuses %j",
-    (text) => {
-      expect(() => mappedRoot(labels(text, "0:0:1"))).toThrow(expect.objectContaining({ kind: "invalid-argument" }));
-      expect(() => mappedRoot(labels("0:0:1", text))).toThrow(expect.objectContaining({ kind: "invalid-argument" }));
-    },
-  );
+  it.each([
+    "",
+    "0:1",
+    "0:1:0",
+    "-1:0:1",
+    "0:1:2:3",
+    "a:b:c",
+    "0:0:4294967296",
+    "0:4294967295:1",
+    "0:1:2,",
+    "1:0:1",
+    "0x0:1:1",
+  ])("refuses %j", (text) => {
+    expect(() => mappedRoot(labels(text, "0:0:1"))).toThrow(expect.objectContaining({ kind: "invalid-argument" }));
+    expect(() => mappedRoot(labels("0:0:1", text))).toThrow(expect.objectContaining({ kind: "invalid-argument" }));
+  });
 
   it("wants both", () => {
     expect(() => mappedRoot(labels("0:0:1"))).toThrow(/gidmapping.*missing/);

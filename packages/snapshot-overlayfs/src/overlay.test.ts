@@ -1,4 +1,14 @@
-import { chmodSync, existsSync, lstatSync, mkdirSync, mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } from "node:fs";
+import {
+  chmodSync,
+  existsSync,
+  lstatSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createContext } from "@ctrd/core/context";
@@ -59,14 +69,9 @@ describe("files", () => {
     } finally {
       process.umask(umask);
     }
-    expect([root, snapshots(), snapshots("1"), snapshots("1/fs"), snapshots("1/work"), snapshots("2/fs")].map(mode)).toEqual([
-      "700",
-      "700",
-      "700",
-      "755",
-      "711",
-      "755",
-    ]);
+    expect(
+      [root, snapshots(), snapshots("1"), snapshots("1/fs"), snapshots("1/work"), snapshots("2/fs")].map(mode),
+    ).toEqual(["700", "700", "700", "755", "711", "755"]);
     expect(existsSync(snapshots("2/work"))).toBe(false);
     expect(mode(join(root, "metadata.db"))).toBe("600");
     expect(readdirSync(root).toSorted()).toEqual(["metadata.db", "metadata.db-lock", "snapshots"]);
@@ -88,7 +93,9 @@ describe("files", () => {
     await snapshotter.prepare(ctx, "other", "base", { labels });
     expect(lstatSync(snapshots("3/fs"))).toMatchObject({ uid: 3000, gid: 2000 });
     labels.set("containerd.io/snapshot/uidmapping", "nonsense");
-    await expect(snapshotter.prepare(ctx, "bad", "base", { labels })).rejects.toMatchObject({ kind: "invalid-argument" });
+    await expect(snapshotter.prepare(ctx, "bad", "base", { labels })).rejects.toMatchObject({
+      kind: "invalid-argument",
+    });
     expect(readdirSync(snapshots()).toSorted()).toEqual(["1", "2", "3"]);
   });
 
@@ -176,7 +183,11 @@ describe("probe and plugin", () => {
     try {
       const nested = join(merged, "root");
       const probe = probeOverlay(nested);
-      expect(probe).toMatchObject({ supported: false, reason: expect.stringContaining("cannot be mounted"), remedy: expect.stringContaining("native") });
+      expect(probe).toMatchObject({
+        supported: false,
+        reason: expect.stringContaining("cannot be mounted"),
+        remedy: expect.stringContaining("native"),
+      });
       expect(readdirSync(nested)).toEqual([]);
       expect(() => plugin.initFn(initContext({ root_path: nested }).ic)).toThrow(SkipPlugin);
     } finally {
@@ -192,7 +203,11 @@ describe("probe and plugin", () => {
     expect(ic.meta.capabilities).toEqual(["remap-ids", "only-remap-ids", "rebase"]);
     await snapshotter.prepare(ctx, "a", "");
     for (const close of closers) await close();
-    const elsewhere = initContext({ root_path: join(directory, "elsewhere"), slow_chown: true, mount_options: ["volatile"] });
+    const elsewhere = initContext({
+      root_path: join(directory, "elsewhere"),
+      slow_chown: true,
+      mount_options: ["volatile"],
+    });
     const other = await plugin.initFn(elsewhere.ic);
     expect(elsewhere.ic.meta.exports.get("root")).toBe(join(directory, "elsewhere"));
     expect(elsewhere.ic.meta.capabilities).toEqual(["remap-ids", "rebase"]);

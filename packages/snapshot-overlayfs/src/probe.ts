@@ -1,7 +1,17 @@
 /**
  * What this kernel and this filesystem can do with overlays, found by mounting one.
  */
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, unlinkSync, writeFileSync } from "node:fs";
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  unlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { join } from "node:path";
 import { messageOf } from "@ctrd/core/errors";
 import { FileSystemMagic, kernelAtLeast, mountAll, statfs, unmount } from "@ctrd/sys";
@@ -9,7 +19,12 @@ import type { OverlayFeatures } from "./mount-options.ts";
 
 /** Result of {@link probeOverlay}. */
 export type OverlayProbe =
-  | { readonly supported: true; readonly root: string; readonly features: OverlayFeatures; readonly inUserNamespace: boolean }
+  | {
+      readonly supported: true;
+      readonly root: string;
+      readonly features: OverlayFeatures;
+      readonly inUserNamespace: boolean;
+    }
   | { readonly supported: false; readonly reason: string; readonly remedy: string };
 
 /**
@@ -58,7 +73,8 @@ function tryOverlay(directory: string, options: readonly string[]): Failure | un
   } catch (error) {
     return {
       reason: `overlay cannot be mounted on ${directory}: ${messageOf(error)}`,
-      remedy: "load the kernel module overlay, put root_path on a filesystem such as ext4 or xfs, or use snapshotter native",
+      remedy:
+        "load the kernel module overlay, put root_path on a filesystem such as ext4 or xfs, or use snapshotter native",
     };
   }
   try {

@@ -3,7 +3,13 @@ import type { CallContext } from "@ctrd/core/context";
 import type { Logger } from "@ctrd/core/log";
 import { silentLogger } from "@ctrd/core/log";
 import type { Mount } from "@ctrd/core/records";
-import type { CommitSnapshotOptions, PrepareOptions, SnapshotInfo, Snapshotter, SnapshotUsage } from "@ctrd/core/snapshots";
+import type {
+  CommitSnapshotOptions,
+  PrepareOptions,
+  SnapshotInfo,
+  Snapshotter,
+  SnapshotUsage,
+} from "@ctrd/core/snapshots";
 import { SnapshotKind } from "@ctrd/core/snapshots";
 import { openSnapshotStore, TreePool } from "@ctrd/storage";
 import type { NewSnapshot, SnapshotChain, SnapshotRecord, SnapshotStore } from "@ctrd/storage";

@@ -1,6 +1,18 @@
 import { spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
-import { closeSync, mkdirSync, mkdtempSync, openSync, readFileSync, rmSync, statfsSync, statSync, truncateSync, writeFileSync, writeSync } from "node:fs";
+import {
+  closeSync,
+  mkdirSync,
+  mkdtempSync,
+  openSync,
+  readFileSync,
+  rmSync,
+  statfsSync,
+  statSync,
+  truncateSync,
+  writeFileSync,
+  writeSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
@@ -50,7 +62,11 @@ describe("openDurableEnv", () => {
       for (const key of keys) void db.put(key, Buffer.from([1]));
     });
     const inA = Array.from(db.getKeys({ start: ["a"], end: ["a", "\uffff"] }));
-    expect(inA).toEqual([["a", 2], ["a", 10], ["a", "x"]]);
+    expect(inA).toEqual([
+      ["a", 2],
+      ["a", 10],
+      ["a", "x"],
+    ]);
     expect(Array.from(db.getKeys())).toHaveLength(keys.length);
   });
 
@@ -137,7 +153,17 @@ describe("durability", () => {
     const child = fileURLToPath(new URL("./testing/write-once.ts", import.meta.url));
     const run = spawnSync(
       "strace",
-      ["-f", "-e", "trace=pwrite64,pwritev,fdatasync,fsync,msync,write", "-o", trace, process.execPath, "--conditions=ctrd-source", child, path],
+      [
+        "-f",
+        "-e",
+        "trace=pwrite64,pwritev,fdatasync,fsync,msync,write",
+        "-o",
+        trace,
+        process.execPath,
+        "--conditions=ctrd-source",
+        child,
+        path,
+      ],
       { encoding: "utf8" },
     );
     expect(run.stdout).toContain("RESOLVED");
@@ -192,7 +218,9 @@ describe("damaged files", () => {
   ])("refuses %s", (_, damage) => {
     mkdirSync(join(directory, "sub"));
     damage(path);
-    expect(() => openEnv()).toThrow(expect.objectContaining({ kind: "data-loss", message: expect.stringMatching(/not an LMDB.*move it away/) }));
+    expect(() => openEnv()).toThrow(
+      expect.objectContaining({ kind: "data-loss", message: expect.stringMatching(/not an LMDB.*move it away/) }),
+    );
   });
 
   it("refuses a directory", () => {
@@ -207,7 +235,9 @@ describe("damaged files", () => {
     await env.close();
     const good = readFileSync(path);
     truncateSync(path, 3 * 4096);
-    expect(() => openEnv()).toThrow(expect.objectContaining({ kind: "data-loss", message: expect.stringMatching(/truncated/) }));
+    expect(() => openEnv()).toThrow(
+      expect.objectContaining({ kind: "data-loss", message: expect.stringMatching(/truncated/) }),
+    );
     writeFileSync(path, good);
     const fd = openSync(path, "r+");
     writeSync(fd, Buffer.from([9, 0, 0, 0]), 0, 4, 28);
@@ -231,7 +261,10 @@ describe("full disk", () => {
       writeFileSync(filler, Buffer.alloc(2 << 20));
       const big = env.write(() => void db.put("big", Buffer.alloc(3 << 20)));
       const small1 = env.write(() => void db.put("small", Buffer.from([1])));
-      await expect(big).rejects.toMatchObject({ kind: "resource-exhausted", message: expect.stringMatching(/free space/) });
+      await expect(big).rejects.toMatchObject({
+        kind: "resource-exhausted",
+        message: expect.stringMatching(/free space/),
+      });
       await expect(small1).rejects.toMatchObject({ kind: "resource-exhausted" });
       expect(db.get("small")).toBeUndefined();
       expect(db.get("first")).toBeDefined();
@@ -241,7 +274,9 @@ describe("full disk", () => {
       const { bavail, bsize } = statfsSync(small);
       writeFileSync(filler, Buffer.alloc(bavail * bsize - (100 << 10)));
       await env.close();
-      expect(() => openDurableEnv({ path: join(small, "meta.db") })).toThrow(expect.objectContaining({ kind: "resource-exhausted" }));
+      expect(() => openDurableEnv({ path: join(small, "meta.db") })).toThrow(
+        expect.objectContaining({ kind: "resource-exhausted" }),
+      );
     } finally {
       unmount(small, 2);
     }
@@ -255,14 +290,26 @@ describe("schema", () => {
     expect(() => openEnv({ schema: schema(1) })).toThrow(expect.objectContaining({ kind: "failed-precondition" }));
     expect(() => openEnv({ schema: schema(2, "others") })).toThrow(/holds things/);
     expect(() => openEnv({ schema: schema(3) })).toThrow(/no longer read/);
-    const failing = { ...schema(3), migrate: () => { throw new Error("migration broke"); } };
+    const failing = {
+      ...schema(3),
+      migrate: () => {
+        throw new Error("migration broke");
+      },
+    };
     expect(() => openEnv({ schema: failing })).toThrow("migration broke");
     const migrated = openEnv({
-      schema: { ...schema(3), migrate: (env: DurableEnv, from: number) => void env.openDb("new").put("from", Buffer.from([from])) },
+      schema: {
+        ...schema(3),
+        migrate: (env: DurableEnv, from: number) => void env.openDb("new").put("from", Buffer.from([from])),
+      },
     });
     expect(migrated.openDb("new").get("from")?.[0]).toBe(2);
     await migrated.close();
-    expect(openEnv({ schema: schema(3) }).openDb("new").get("from")?.[0]).toBe(2);
+    expect(
+      openEnv({ schema: schema(3) })
+        .openDb("new")
+        .get("from")?.[0],
+    ).toBe(2);
   });
 });
 

@@ -4,7 +4,14 @@
  */
 import { closeSync, existsSync, fsyncSync, mkdirSync, openSync } from "node:fs";
 import { dirname } from "node:path";
-import { ContainerdError, failedPrecondition, internal, messageOf, resourceExhausted, unavailable } from "@ctrd/core/errors";
+import {
+  ContainerdError,
+  failedPrecondition,
+  internal,
+  messageOf,
+  resourceExhausted,
+  unavailable,
+} from "@ctrd/core/errors";
 import { open } from "lmdb";
 import type { Database, RootDatabase } from "lmdb";
 import { closeOnExec } from "./close-on-exec.ts";

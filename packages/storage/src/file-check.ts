@@ -17,7 +17,15 @@ const neededBytes = 1 << 20;
 const pageHeader = 24;
 const metaSize = 160;
 /** Offsets within a page whose content is a meta record. */
-const offsets = { flags: 18, magic: pageHeader, version: 28, pageSize: 48, freeRoot: 88, mainRoot: 136, txnid: 152 } as const;
+const offsets = {
+  flags: 18,
+  magic: pageHeader,
+  version: 28,
+  pageSize: 48,
+  freeRoot: 88,
+  mainRoot: 136,
+  txnid: 152,
+} as const;
 /** Page number of an empty tree. */
 const noPage = 0xffff_ffff_ffff_ffffn;
 
@@ -75,7 +83,8 @@ function newestMeta(fd: number, size: number): Meta | undefined {
 function readMeta(fd: number, position: number): Meta | undefined {
   const page = Buffer.alloc(metaSize);
   if (readSync(fd, page, 0, metaSize, position) < metaSize) return undefined;
-  if (page.readUInt32LE(offsets.magic) !== magic || (page.readUInt16LE(offsets.flags) & metaPageFlag) === 0) return undefined;
+  if (page.readUInt32LE(offsets.magic) !== magic || (page.readUInt16LE(offsets.flags) & metaPageFlag) === 0)
+    return undefined;
   // The upper half of the version holds flags.
   if ((page.readUInt32LE(offsets.version) & 0xffff) !== dataVersion) return undefined;
   return {

@@ -53,7 +53,17 @@ describe("SnapshotStore", () => {
   it("never gives an id twice, also after a removal, a restart and a failed creation", async () => {
     await prepare("a");
     await store.remove("a");
-    await expect(store.create({ kind: SnapshotKind.View, key: "b", parent: "" }, { ...noFiles, make: () => { throw new Error("disk"); } })).rejects.toThrow("disk");
+    await expect(
+      store.create(
+        { kind: SnapshotKind.View, key: "b", parent: "" },
+        {
+          ...noFiles,
+          make: () => {
+            throw new Error("disk");
+          },
+        },
+      ),
+    ).rejects.toThrow("disk");
     expect((await prepare("c")).record.id).toBe("3");
     await store.remove("c");
     await reopen();
@@ -74,7 +84,8 @@ describe("SnapshotStore", () => {
     );
     const won = all.filter((each) => each.status === "fulfilled");
     expect(won).toHaveLength(1);
-    for (const each of all) if (each.status === "rejected") expect(each.reason).toMatchObject({ kind: "already-exists" });
+    for (const each of all)
+      if (each.status === "rejected") expect(each.reason).toMatchObject({ kind: "already-exists" });
     expect(made.filter((id) => !discarded.includes(id))).toEqual([store.get("k").id]);
     expect(Array.from(store.ids())).toEqual([store.get("k").id]);
   });
@@ -82,7 +93,10 @@ describe("SnapshotStore", () => {
   it("counts ids as owned while files are being made", async () => {
     let release = (): void => {};
     const waiting = new Promise<void>((resolve) => (release = resolve));
-    const creation = store.create({ kind: SnapshotKind.Active, key: "k", parent: "" }, { ...noFiles, make: () => waiting });
+    const creation = store.create(
+      { kind: SnapshotKind.Active, key: "k", parent: "" },
+      { ...noFiles, make: () => waiting },
+    );
     expect(store.ids().has("1")).toBe(true);
     expect(() => store.get("k")).toThrow(failure("not-found"));
     release();
@@ -94,7 +108,10 @@ describe("SnapshotStore", () => {
     await commit("base");
     let release = (): void => {};
     const waiting = new Promise<void>((resolve) => (release = resolve));
-    const creation = store.create({ kind: SnapshotKind.Active, key: "child", parent: "base" }, { ...noFiles, make: () => waiting });
+    const creation = store.create(
+      { kind: SnapshotKind.Active, key: "child", parent: "base" },
+      { ...noFiles, make: () => waiting },
+    );
     await expect(store.remove("base")).rejects.toMatchObject({ kind: "failed-precondition" });
     release();
     expect((await creation).parentIds).toEqual([store.get("base").id]);
@@ -123,9 +140,13 @@ describe("SnapshotStore", () => {
     await expect(store.commit("new", "missing", usage)).rejects.toThrow(failure("not-found"));
     await expect(store.commit("base", "active", usage)).rejects.toThrow(failure("already-exists"));
     await commit("other");
-    await expect(store.commit("new", "active", usage, { parent: "other" })).rejects.toThrow(failure("invalid-argument"));
+    await expect(store.commit("new", "active", usage, { parent: "other" })).rejects.toThrow(
+      failure("invalid-argument"),
+    );
     await prepare("bare");
-    await expect(store.commit("new", "bare", usage, { parent: "active" })).rejects.toThrow(failure("failed-precondition"));
+    await expect(store.commit("new", "bare", usage, { parent: "active" })).rejects.toThrow(
+      failure("failed-precondition"),
+    );
     await expect(store.commit("new", "bare", usage, { parent: "missing" })).rejects.toThrow(failure("not-found"));
     await expect(store.remove("base")).rejects.toThrow(failure("failed-precondition"));
     await expect(store.remove("missing")).rejects.toThrow(failure("not-found"));
@@ -149,7 +170,14 @@ describe("SnapshotStore", () => {
   });
 
   it("replaces labels at commit and resets the times", async () => {
-    await prepare("a", "", new Map([["old", "1"], ["empty", ""]]));
+    await prepare(
+      "a",
+      "",
+      new Map([
+        ["old", "1"],
+        ["empty", ""],
+      ]),
+    );
     expect(store.stat("a").labels).toEqual(new Map([["old", "1"]]));
     const before = store.stat("a").createdAt;
     await new Promise((resolve) => setTimeout(resolve, 5));
@@ -164,12 +192,23 @@ describe("SnapshotStore", () => {
     await prepare("a", "", new Map([["x", "1"]]));
     const info: SnapshotInfo = { ...store.stat("a"), parent: "nonsense", labels: new Map([["y", "2"]]) };
     const updated = await store.update(info, ["labels.y"]);
-    expect(updated).toMatchObject({ parent: "", labels: new Map([["x", "1"], ["y", "2"]]) });
+    expect(updated).toMatchObject({
+      parent: "",
+      labels: new Map([
+        ["x", "1"],
+        ["y", "2"],
+      ]),
+    });
     updated.labels.set("z", "3");
     store.stat("a").labels.clear();
     for (const each of store.walk([])) each.info.labels.clear();
     await reopen();
-    expect(store.stat("a").labels).toEqual(new Map([["x", "1"], ["y", "2"]]));
+    expect(store.stat("a").labels).toEqual(
+      new Map([
+        ["x", "1"],
+        ["y", "2"],
+      ]),
+    );
   });
 
   it("keeps memory and disk alike under a storm of changes", async () => {

@@ -120,7 +120,7 @@ export class SnapshotStore {
   /** A record with its parents. @throws `not-found` when one is missing */
   chain(record: SnapshotRecord): SnapshotChain {
     const parentIds: string[] = [];
-    for (let parent = record.info.parent; parent !== ""; ) {
+    for (let parent = record.info.parent; parent !== "";) {
       const next = this.get(parent);
       parentIds.push(next.id);
       parent = next.info.parent;
@@ -306,7 +306,8 @@ export class SnapshotStore {
     if (read(name) !== undefined) throw alreadyExists(`commit snapshot "${key}": "${name}"`);
     const active = read(key);
     if (active === undefined) throw notFound(`commit snapshot "${key}"`);
-    if (active.info.kind !== SnapshotKind.Active) throw failedPrecondition(`commit snapshot "${key}": it is not active`);
+    if (active.info.kind !== SnapshotKind.Active)
+      throw failedPrecondition(`commit snapshot "${key}": it is not active`);
     const parent = commitParent(active, options.parent ?? "", read);
     const time = now();
     const info = { name, parent, kind: SnapshotKind.Committed, createdAt: time, updatedAt: time, labels };
@@ -329,7 +330,8 @@ function commitParent(
   if (parent === "") return parent;
   const found = read(parent);
   if (found === undefined) throw notFound(`${what}: parent "${parent}"`);
-  if (found.info.kind !== SnapshotKind.Committed) throw failedPrecondition(`${what}: parent "${parent}" is not committed`);
+  if (found.info.kind !== SnapshotKind.Committed)
+    throw failedPrecondition(`${what}: parent "${parent}" is not committed`);
   return parent;
 }
 

@@ -81,7 +81,7 @@ export class TaskPool {
         abort = () => reject(canceled(`run "${task}"`, { cause: signal?.reason }));
         signal?.addEventListener("abort", abort, { once: true });
         thread.worker.ref();
-        thread.worker.postMessage({ id, task, argument } satisfies TaskRequest);
+        thread.worker.postMessage({ id, task, argument } satisfies TaskRequest, []);
       });
     } finally {
       if (abort !== undefined) signal?.removeEventListener("abort", abort);

@@ -34,7 +34,8 @@ it.each([10, 500])("measures a tree of %i files as du does", async (files) => {
   const root = join(directory, "tree");
   makeTree(root, files);
   const usage = await trees.diskUsage(root);
-  const du = (...options: string[]): bigint => BigInt(execFileSync("du", ["-s", ...options, root], { encoding: "utf8" }).split("\t")[0] ?? "");
+  const du = (...options: string[]): bigint =>
+    BigInt(execFileSync("du", ["-s", ...options, root], { encoding: "utf8" }).split("\t")[0] ?? "");
   expect(usage.size).toBe(du("--block-size=512") * 512n);
   expect(usage.inodes).toBe(du("--inodes"));
 });

@@ -111,11 +111,11 @@ export function contentTests(current: CurrentBench): void {
       remove(join(directory, "dir2/f2"));
     });
     await current().view("top", (directory) => {
-      expect(describeTree(directory).slice(1).map((line) => line.split(" ", 2).join(" "))).toEqual([
-        "/dir2 dir",
-        "/dir3 dir",
-        "/dir3/f2 file",
-      ]);
+      expect(
+        describeTree(directory)
+          .slice(1)
+          .map((line) => line.split(" ", 2).join(" ")),
+      ).toEqual(["/dir2 dir", "/dir3 dir", "/dir3/f2 file"]);
       expect(readFileSync(join(directory, "dir3/f2"), "utf8")).toBe("...");
     });
   });

@@ -46,7 +46,7 @@ export function deepChainTests(current: CurrentBench, options: SnapshotterSuiteO
     let parent = "";
     for (let layer = 0; layer < 25; layer++) parent = await current().layer(`layer ${layer}`, parent);
     const chain: string[] = [];
-    for (let name = parent; name !== ""; ) {
+    for (let name = parent; name !== "";) {
       chain.push(name);
       name = (await snapshotter.stat(ctx, name)).parent;
     }

@@ -32,19 +32,31 @@ async function expectLikePlain(current: CurrentBench, changes: readonly Change[]
 
 /** Changes over several layers: what is deleted, replaced and moved. */
 export function layerTests(current: CurrentBench, options: SnapshotterSuiteOptions): void {
-  const at = (path: string, change: (path: string) => void): Change => (directory) => change(join(directory, path));
-  const all = (...changes: Change[]): Change => (directory) => changes.forEach((change) => change(directory));
+  const at =
+    (path: string, change: (path: string) => void): Change =>
+    (directory) =>
+      change(join(directory, path));
+  const all =
+    (...changes: Change[]): Change =>
+    (directory) =>
+      changes.forEach((change) => change(directory));
   const file = (path: string, content: string, mode?: number): Change => at(path, (p) => write(p, content, mode));
   const dir = (path: string, mode?: number): Change => at(path, (p) => makeDir(p, mode));
   const gone = (path: string): Change => at(path, remove);
-  const moved = (from: string, to: string): Change => (directory) => move(join(directory, from), join(directory, to));
+  const moved =
+    (from: string, to: string): Change =>
+    (directory) =>
+      move(join(directory, from), join(directory, to));
   const link = (target: string, path: string): Change => at(path, (p) => symlinkSync(target, p));
 
   it("updates files", () =>
     expectLikePlain(current, [
       all(file("foo", "foo\n", 0o700), file("etc/hosts", "mydomain 10.0.0.1")),
       all(file("foo", "bar"), file("etc/hosts", "mydomain 10.0.0.120"), file("etc/resolv", "x")),
-      all(file("foo", ""), at("etc/hosts", (p) => writeFileSync(p, " more", { flag: "a" }))),
+      all(
+        file("foo", ""),
+        at("etc/hosts", (p) => writeFileSync(p, " more", { flag: "a" })),
+      ),
     ]));
 
   it("deletes files of lower layers", () =>

@@ -31,7 +31,11 @@ export function updateTests(current: CurrentBench): void {
     await makeAll(current);
     for (const key of keys) {
       const info = await snapshotter.stat(ctx, key);
-      const all = labels({ "containerd.io/snapshot/l1": "v1", "containerd.io/snapshot/l2": "v2", "containerd.io/snapshot/l3": "v3" });
+      const all = labels({
+        "containerd.io/snapshot/l1": "v1",
+        "containerd.io/snapshot/l2": "v2",
+        "containerd.io/snapshot/l3": "v3",
+      });
       const replaced = await snapshotter.update(ctx, { ...info, labels: all }, []);
       expect(own(replaced.labels)).toEqual(Object.fromEntries(all));
 
@@ -43,7 +47,9 @@ export function updateTests(current: CurrentBench): void {
       expect(own((await snapshotter.stat(ctx, key)).labels)).toEqual(expected);
 
       const last = labels({ "containerd.io/snapshot/l4": "v4" });
-      expect(own((await snapshotter.update(ctx, { ...info, labels: last }, ["labels"])).labels)).toEqual(Object.fromEntries(last));
+      expect(own((await snapshotter.update(ctx, { ...info, labels: last }, ["labels"])).labels)).toEqual(
+        Object.fromEntries(last),
+      );
     }
   });
 
@@ -53,7 +59,13 @@ export function updateTests(current: CurrentBench): void {
     for (const key of keys) {
       const info = await snapshotter.stat(ctx, key);
       await sleep(3);
-      const wanted = { ...info, parent: "nonsense", kind: 0 as const, createdAt: undefined, labels: labels({ "containerd.io/snapshot/x": "1" }) };
+      const wanted = {
+        ...info,
+        parent: "nonsense",
+        kind: 0 as const,
+        createdAt: undefined,
+        labels: labels({ "containerd.io/snapshot/x": "1" }),
+      };
       const updated = await snapshotter.update(ctx, wanted, []);
       expect(updated).toMatchObject({ name: key, parent: info.parent, kind: info.kind, createdAt: info.createdAt });
       expect(millisFromTimestamp(updated.updatedAt)).toBeGreaterThan(millisFromTimestamp(info.updatedAt));
@@ -67,7 +79,9 @@ export function updateTests(current: CurrentBench): void {
     const info = await snapshotter.stat(ctx, "a1");
     const wanted = { ...info, parent: "c1", labels: labels({ "containerd.io/snapshot/x": "1" }) };
     for (const path of ["parent", "kind", "name", "created", "nonsense"]) {
-      await expect(snapshotter.update(ctx, wanted, ["labels", path])).rejects.toMatchObject({ kind: "invalid-argument" });
+      await expect(snapshotter.update(ctx, wanted, ["labels", path])).rejects.toMatchObject({
+        kind: "invalid-argument",
+      });
     }
     expect(await snapshotter.stat(ctx, "a1")).toEqual(info);
   });
