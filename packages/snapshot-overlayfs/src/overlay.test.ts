@@ -195,6 +195,14 @@ describe("probe and plugin", () => {
     }
   });
 
+  it("removes what an interrupted probe left", () => {
+    const merged = join(root, "probe-abc", "merged");
+    mkdirSync(merged, { recursive: true });
+    mountAll([{ type: "tmpfs", source: "tmpfs", target: "", options: [] }], merged);
+    expect(probeOverlay(root).supported).toBe(true);
+    expect(readdirSync(root)).toEqual([]);
+  });
+
   it("tells its root, platform and capabilities", async () => {
     const { ic, closers } = initContext({});
     const snapshotter = await plugin.initFn(ic);

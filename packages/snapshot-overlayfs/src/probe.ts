@@ -14,7 +14,7 @@ import {
 } from "node:fs";
 import { join } from "node:path";
 import { messageOf } from "@ctrd/core/errors";
-import { FileSystemMagic, kernelAtLeast, mountAll, statfs, unmount } from "@ctrd/sys";
+import { FileSystemMagic, kernelAtLeast, mountAll, statfs, unmount, unmountAll, UnmountFlag } from "@ctrd/sys";
 import type { OverlayFeatures } from "./mount-options.ts";
 
 /** Result of {@link probeOverlay}. */
@@ -36,6 +36,7 @@ export function probeOverlay(root: string): OverlayProbe {
   mkdirSync(root, { recursive: true, mode: 0o700 });
   const inUserNamespace = isInUserNamespace();
   const userXattr = inUserNamespace && kernelAtLeast(5, 11) && statfs(root).type !== FileSystemMagic.tmpfs;
+  removeEarlierProbes(root);
   const directory = mkdtempSync(join(root, "probe-"));
   try {
     const failure = tryOverlay(directory, userXattr ? ["userxattr"] : []);
@@ -50,6 +51,14 @@ export function probeOverlay(root: string): OverlayProbe {
     idMapped: kernelAtLeast(5, 19) && !inUserNamespace,
   };
   return { supported: true, root, features, inUserNamespace };
+}
+
+/** A daemon that was killed while it probed leaves the directory, and perhaps the mount. */
+function removeEarlierProbes(root: string): void {
+  for (const name of readdirSync(root).filter((each) => each.startsWith("probe-"))) {
+    unmountAll(join(root, name, "merged"), UnmountFlag.Detach);
+    rmSync(join(root, name), { recursive: true, force: true });
+  }
 }
 
 interface Failure {
