@@ -5,13 +5,14 @@
  * @module
  */
 import { spawn } from "node:child_process";
-import { accessSync, closeSync, constants, createReadStream, fstatSync, openSync, readSync } from "node:fs";
+import { accessSync, closeSync, constants, fstatSync, openSync, readSync } from "node:fs";
 import { delimiter, join } from "node:path";
 import type { Readable, Transform } from "node:stream";
 import { pipeline } from "node:stream";
-import { createGunzip, createGzip, createZstdCompress, createZstdDecompress } from "node:zlib";
+import { createGunzip, createGzip, createZstdCompress, createZstdDecompress, zstdDecompressSync } from "node:zlib";
 import { messageOf } from "@ctrd/core/errors";
 import { invalidArchive } from "./tar/invalid-archive.ts";
+import { zstdFrames } from "./zstd-frames.ts";
 
 /** How a layer is compressed. */
 export type Compression = "none" | "gzip" | "zstd";
@@ -22,6 +23,11 @@ const chunkSize = 1 << 20;
 const chunksAhead = 3;
 /** Starting a helper takes longer than decompressing less than this. */
 const helperMinimum = 8 << 20;
+/** Frames of zstd up to this are decompressed at once, if they then are not larger than the other. */
+const smallFrame = 256 << 10;
+const largestSmallFrame = 4 << 20;
+
+const streamOptions = { chunkSize, readableHighWaterMark: chunksAhead * chunkSize };
 
 /** Tells the compression by the first bytes. */
 export function detectCompression(start: Uint8Array): Compression {
@@ -75,26 +81,68 @@ async function* readPlain(fd: number): AsyncGenerator<Buffer> {
   }
 }
 
-async function* readCompressed(fd: number, compression: Compression, size: number): AsyncGenerator<Buffer> {
-  const helper = compression === "gzip" && size >= helperMinimum ? findIgzip() : undefined;
-  if (helper !== undefined) {
-    yield* readThroughHelper(fd, helper);
-    return;
+async function* readCompressed(fd: number, compression: "gzip" | "zstd", size: number): AsyncGenerator<Buffer> {
+  try {
+    const helper = compression === "gzip" && size >= helperMinimum ? findIgzip() : undefined;
+    if (helper !== undefined) yield* readThroughHelper(fd, helper);
+    // Members of a gzip file are read as one by zlib itself.
+    else if (compression === "gzip") yield* decompress(fd, 0, size, createGunzip(streamOptions), compression);
+    else yield* readZstd(fd, size);
+  } finally {
+    closeSync(fd);
   }
-  const options = { chunkSize, readableHighWaterMark: chunksAhead * chunkSize };
-  const decompressor: Transform = compression === "gzip" ? createGunzip(options) : createZstdDecompress(options);
-  const source = createReadStream("", { fd, autoClose: true, highWaterMark: chunkSize });
+}
+
+async function* readZstd(fd: number, size: number): AsyncGenerator<Buffer> {
+  for (const { start, end, skippable } of zstdFrames(fd, size)) {
+    if (skippable) continue;
+    const whole = end - start <= smallFrame ? decompressSmall(fd, start, end) : undefined;
+    if (whole !== undefined) yield whole;
+    else yield* decompress(fd, start, end, createZstdDecompress(streamOptions), "zstd");
+  }
+}
+
+/** A frame at once: layers with a frame for each file have ten thousands. `undefined` when it becomes too large. */
+function decompressSmall(fd: number, start: number, end: number): Buffer | undefined {
+  const frame = Buffer.allocUnsafe(end - start);
+  const length = readSync(fd, frame, 0, frame.length, start);
+  try {
+    return zstdDecompressSync(frame.subarray(0, length), { maxOutputLength: largestSmallFrame });
+  } catch (error) {
+    if (error instanceof RangeError) return undefined;
+    throw invalidArchive(`zstd: ${messageOf(error)}`, error);
+  }
+}
+
+async function* decompress(
+  fd: number,
+  start: number,
+  end: number,
+  decompressor: Transform,
+  name: string,
+): AsyncGenerator<Buffer> {
   let failure: Error | undefined;
-  pipeline(source, decompressor, (error) => {
+  pipeline(pieces(fd, start, end), decompressor, (error) => {
     failure = error ?? undefined;
   });
   try {
     yield* decompressor as AsyncIterable<Buffer>;
   } catch (error) {
-    throw invalidArchive(`${compression}: ${messageOf(failure ?? error)}`, failure ?? error);
+    throw invalidArchive(`${name}: ${messageOf(failure ?? error)}`, failure ?? error);
   } finally {
     decompressor.destroy();
-    source.destroy();
+  }
+}
+
+/** Bytes of the blob. Read here and not in the thread pool, so that no read is under way when the file is closed. */
+function* pieces(fd: number, start: number, end: number): Generator<Buffer> {
+  let at = start;
+  while (at < end) {
+    const piece = Buffer.allocUnsafeSlow(Math.min(chunkSize, end - at));
+    const length = readSync(fd, piece, 0, piece.length, at);
+    if (length === 0) return;
+    at += length;
+    yield piece.subarray(0, length);
   }
 }
 
@@ -119,7 +167,6 @@ function isExecutable(path: string): boolean {
 
 async function* readThroughHelper(fd: number, helper: string): AsyncGenerator<Buffer> {
   const child = spawn(helper, ["-d", "-c"], { stdio: [fd, "pipe", "pipe"] });
-  closeSync(fd);
   const ended = new Promise<string | undefined>((resolve) => {
     child.once("error", (error) => resolve(error.message));
     child.once("close", (code, signal) => resolve(code === 0 ? undefined : `exited with ${code ?? signal}`));

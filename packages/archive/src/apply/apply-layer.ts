@@ -78,7 +78,9 @@ export async function applyLayer(options: ApplyLayerOptions): Promise<AppliedLay
       makeOpaque: (fd) => whiteouts.makeOpaque(fd),
     });
     const owners = options.owners ?? true;
-    const writer = new LayerWriter({ directories, whiteouts, owners, devices: !inUserNamespace(), warn });
+    const maxEntries = options.limits?.maxEntries ?? Infinity;
+    const devices = !inUserNamespace();
+    const writer = new LayerWriter({ directories, whiteouts, owners, devices, maxEntries, warn });
     try {
       return await consume(writer, options);
     } catch (error) {
@@ -100,7 +102,7 @@ async function consume(writer: LayerWriter, options: ApplyLayerOptions): Promise
   for await (const chunk of stream) {
     if (options.isCanceled?.() === true) throw canceled("apply layer");
     size += chunk.length;
-    checkLimits(options.limits, size, stream, writer.entries);
+    checkLimits(options.limits, size, stream);
     hash.update(chunk);
     reader.push(chunk);
     options.progress?.(size);
@@ -111,11 +113,10 @@ async function consume(writer: LayerWriter, options: ApplyLayerOptions): Promise
   return { digest, size, compression: stream.compression, entries: writer.entries };
 }
 
-function checkLimits(limits: LayerLimits | undefined, size: number, stream: LayerStream, entries: number): void {
+function checkLimits(limits: LayerLimits | undefined, size: number, stream: LayerStream): void {
   if (limits === undefined) return;
-  const { maxSize = Infinity, maxRatio = Infinity, maxEntries = Infinity } = limits;
+  const { maxSize = Infinity, maxRatio = Infinity } = limits;
   if (size > maxSize) throw resourceExhausted(`layer is larger than ${maxSize} bytes uncompressed`);
-  if (entries > maxEntries) throw resourceExhausted(`layer has more than ${maxEntries} entries`);
   if (stream.compression !== "none" && size > ratioFloor && size > maxRatio * stream.size) {
     throw resourceExhausted(`layer of ${stream.size} bytes uncompresses to more than ${maxRatio} times as much`);
   }

@@ -86,7 +86,7 @@ export class Directories {
     const parent = this.ensure(directory, links);
     const outcome = this.#make(parent, name);
     if (outcome === "present") return this.#resolveDangling(path, parent, name, links);
-    const made = this.get(path);
+    const made = this.adopt(path, openat(parent.fd, toPath(name), pathFlags | OpenFlag.NoFollow));
     if (outcome === "made") this.#hooks.made(made);
     else this.#hooks.makeOpaque(made.fd);
     return made;

@@ -4,6 +4,7 @@
  * @module
  */
 import { ftruncateSync, writeSync } from "node:fs";
+import { resourceExhausted } from "@ctrd/core/errors";
 import type { FileTime } from "@ctrd/sys";
 import {
   AT_FDCWD,
@@ -41,6 +42,8 @@ export interface LayerWriterOptions {
   whiteouts: WhiteoutTarget;
   /** Set owners. */
   owners: boolean;
+  /** Most entries. */
+  maxEntries: number;
   /** Make device nodes; a user namespace cannot. */
   devices: boolean;
   warn(message: string): void;
@@ -87,6 +90,9 @@ export class LayerWriter implements TarSink {
   begin(entry: TarEntry): void {
     this.#entry = entry;
     this.entries++;
+    if (this.entries > this.#options.maxEntries) {
+      throw resourceExhausted(`layer has more than ${this.#options.maxEntries} entries`);
+    }
     if (entry.name.includes("\0") || entry.linkName.includes("\0")) throw invalidArchive("NUL in a name");
     const path = cleanPath(entry.name);
     // The root itself belongs to whoever made it.
