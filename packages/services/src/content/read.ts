@@ -38,7 +38,20 @@ async function* chunks(
   length: bigint,
   digest: string,
 ): AsyncGenerator<ReadContentResponse> {
-  let ahead = readChunk(reader, start, length);
+  // A message is encoded when it is sent, so two buffers take turns: one is sent, one is filled.
+  const size = Math.min(readChunkSize, Number(length));
+  const buffers = [Buffer.allocUnsafeSlow(size), Buffer.allocUnsafeSlow(size)] as const;
+  let turn: 0 | 1 = 0;
+  const readAt = (offset: bigint): Promise<Uint8Array> => {
+    const left = length - offset;
+    if (left <= 0n) return Promise.resolve(new Uint8Array(0));
+    turn = turn === 0 ? 1 : 0;
+    const read = reader.read(start + offset, left > BigInt(size) ? size : Number(left), buffers[turn]);
+    // It is awaited when the chunk before it is sent; until then a failure must not count as unhandled.
+    read.catch(() => {});
+    return read;
+  };
+  let ahead = readAt(0n);
   let done = 0n;
   try {
     while (done < length) {
@@ -46,16 +59,11 @@ async function* chunks(
       if (data.length === 0) throw dataLoss(`read "${digest}": it ends at ${start + done} of ${reader.size} bytes`);
       const offset = done;
       done += BigInt(data.length);
-      ahead = readChunk(reader, start + done, length - done);
+      ahead = readAt(done);
       yield { offset, data };
     }
   } finally {
     // The read ahead of a peer that left must end before the reader closes, and its failure concerns nobody.
     await ahead.catch(() => undefined);
   }
-}
-
-async function readChunk(reader: ContentReader, offset: bigint, left: bigint): Promise<Uint8Array> {
-  if (left <= 0n) return new Uint8Array(0);
-  return reader.read(offset, left > BigInt(readChunkSize) ? readChunkSize : Number(left));
 }

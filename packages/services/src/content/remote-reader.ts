@@ -1,7 +1,7 @@
 import type { ContentDefinition, ReadContentResponse } from "@ctrd/api/services/content/v1/content";
 import type { ContentReader } from "@ctrd/core/content";
 import type { CallContext } from "@ctrd/core/context";
-import { dataLoss, failedPrecondition } from "@ctrd/core/errors";
+import { dataLoss, failedPrecondition, outOfRange } from "@ctrd/core/errors";
 import { answered } from "../required.ts";
 import type { RpcClient } from "../rpc/index.ts";
 
@@ -57,6 +57,7 @@ class RemoteReader implements ContentReader {
 
   async #read(offset: bigint, length: number): Promise<Uint8Array> {
     if (this.#closed) throw failedPrecondition(`read "${this.#digest}": the reader is closed`);
+    if (offset < 0n) throw outOfRange(`read "${this.#digest}": offset ${offset} is negative`);
     if (offset >= this.size || length <= 0) return new Uint8Array(0);
     const wanted = this.size - offset < BigInt(length) ? Number(this.size - offset) : length;
     if (this.#stream?.offset !== offset) {

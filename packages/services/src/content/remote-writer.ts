@@ -10,13 +10,11 @@ type WriteCall = DuplexCall<WriteContentRequest, WriteContentResponse>;
 /** Most bytes of one message. */
 const chunkSize = 1 << 20;
 
-/** Messages whose answers may be outstanding: the server stores one chunk while the next is on its way. */
+/** Messages of one write whose answers may be outstanding: the server stores one while the next is on its way. */
 const maxOutstanding = 3;
 
 /**
  * Opens or resumes an ingest of a remote store.
- *
- * A write may be told of the failure of one before it; commit is told of all of them.
  *
  * @throws what the server answers: `already-exists`, `unavailable` when the ref is locked (retrying is the caller's)
  */
@@ -73,11 +71,12 @@ class RemoteWriter implements ContentWriter {
       if (this.#outstanding.length >= maxOutstanding) await this.#outstanding[0];
       this.#check();
     }
+    await this.#settle();
   }
 
   async truncate(size: bigint): Promise<void> {
     this.#check();
-    if (size > this.#offset) {
+    if (size < 0n || size > this.#offset) {
       throw invalidArgument(`truncate ref "${this.#ref}" to ${size}: it has ${this.#offset} bytes`);
     }
     if (size === this.#offset) return;

@@ -1,5 +1,6 @@
+import type { CallContext } from "@ctrd/core/context";
+import { canceled, internal, isKind, messageOf } from "@ctrd/core/errors";
 import type { Logger } from "@ctrd/core/log";
-import { canceled, isKind } from "@ctrd/core/errors";
 import type {
   handleUnaryCall,
   ServerDuplexStream,
@@ -9,8 +10,9 @@ import type {
   UntypedHandleCall,
 } from "@grpc/grpc-js";
 import { Metadata } from "@grpc/grpc-js";
+import { asBuffer } from "./buffers.ts";
 import { serverContext } from "./call-context.ts";
-import type { AnyHandler, MethodDefinition } from "./definition.ts";
+import type { MessageCodec, MethodDefinition } from "./definition.ts";
 import { createSender } from "./sender.ts";
 import type { WireStatus } from "./status.ts";
 import { statusFromError } from "./status.ts";
@@ -24,21 +26,19 @@ export interface CallObserver {
   handled(method: MethodDefinition, shape: MethodShape, code: number, seconds: number): void;
 }
 
-/** Tells the observer, if there is one, that a call starts; returns what tells it that the call has ended. */
-function observe(observer: CallObserver | undefined, method: MethodDefinition, shape: MethodShape): (code: number) => void {
-  if (observer === undefined) return () => {};
-  const start = performance.now();
-  observer.started(method, shape);
-  return (code) => observer.handled(method, shape, code, (performance.now() - start) / 1000);
-}
-
-/** What the methods of one service share. */
-export interface MethodEnvironment {
+/** A method with what serves it. Messages cross grpc-js as bytes: failures to decode or encode are told by us. */
+export interface ServedMethod {
+  readonly definition: MethodDefinition;
+  /** The handler: a promise for one answer, an async iterable for a stream. */
+  readonly handle: (ctx: CallContext, request: unknown) => Promise<unknown> & AsyncIterable<unknown>;
   readonly log: Logger;
   readonly observer: CallObserver | undefined;
 }
 
-type Handler = (ctx: unknown, request: unknown) => Promise<unknown> & AsyncIterable<unknown>;
+type Respond = (error: WireStatus | null, answer?: Buffer) => void;
+type OneAnswerCall = ServerUnaryCall<Buffer, Buffer> | ServerReadableStream<Buffer, Buffer>;
+type ManyAnswersCall = ServerWritableStream<Buffer, Buffer> | ServerDuplexStream<Buffer, Buffer>;
+type IncomingCall = ServerReadableStream<Buffer, Buffer> | ServerDuplexStream<Buffer, Buffer>;
 
 /** The shape of a method. */
 export function methodShape(method: MethodDefinition): MethodShape {
@@ -46,79 +46,65 @@ export function methodShape(method: MethodDefinition): MethodShape {
   return method.responseStream ? "server_stream" : "unary";
 }
 
-/** Adapts a handler to grpc-js. */
-export function serverMethod(method: MethodDefinition, handler: AnyHandler, env: MethodEnvironment): UntypedHandleCall {
-  const handle = handler as unknown as Handler;
-  switch (methodShape(method)) {
+/** Adapts a method to grpc-js. */
+export function grpcHandler(method: ServedMethod): UntypedHandleCall {
+  const { requestType } = method.definition;
+  const unary: handleUnaryCall<Buffer, Buffer> = (call, respond) => {
+    void answerOnce(method, call, () => decode(requestType, call.request), respond);
+  };
+  switch (methodShape(method.definition)) {
     case "unary":
-      return unaryMethod(method, handle, env);
+      return unary;
     case "client_stream":
-      return clientStreamMethod(method, handle, env);
+      return (call: ServerReadableStream<Buffer, Buffer>, respond: Respond) => {
+        void answerOnce(method, call, () => incoming(call, requestType), respond);
+      };
     case "server_stream":
-      return (call: ServerWritableStream<unknown, unknown>) => {
-        void respond(method, handle, env, call, call.request);
+      return (call: ServerWritableStream<Buffer, Buffer>) => {
+        void answerMany(method, call, () => decode(requestType, call.request));
       };
     case "bidi_stream":
-      return (call: ServerDuplexStream<unknown, unknown>) => {
-        void respond(method, handle, env, call, incoming(call));
+      return (call: ServerDuplexStream<Buffer, Buffer>) => {
+        void answerMany(method, call, () => incoming(call, requestType));
       };
   }
 }
 
-function unaryMethod(method: MethodDefinition, handle: Handler, env: MethodEnvironment): handleUnaryCall<unknown, unknown> {
-  return (call: ServerUnaryCall<unknown, unknown>, callback) => {
-    void answerOnce(method, handle, env, call, call.request, callback);
-  };
-}
-
-function clientStreamMethod(method: MethodDefinition, handle: Handler, env: MethodEnvironment): UntypedHandleCall {
-  return (call: ServerReadableStream<unknown, unknown>, callback: (error: WireStatus | null, value?: unknown) => void) => {
-    void answerOnce(method, handle, env, call, incoming(call), callback);
-  };
-}
-
 async function answerOnce(
-  method: MethodDefinition,
-  handle: Handler,
-  env: MethodEnvironment,
-  call: ServerUnaryCall<unknown, unknown> | ServerReadableStream<unknown, unknown>,
-  request: unknown,
-  callback: (error: WireStatus | null, value?: unknown) => void,
+  method: ServedMethod,
+  call: OneAnswerCall,
+  request: () => unknown,
+  respond: Respond,
 ): Promise<void> {
-  const ended = observe(env.observer, method, methodShape(method));
-  const { ctx, finish } = serverContext(call, env.log);
+  const ended = observe(method);
+  const { ctx, finish } = serverContext(call, method.log);
   let status: WireStatus | null = null;
-  let value: unknown;
+  let answer: Buffer | undefined;
   try {
-    value = await handle(ctx, request);
+    answer = encode(method.definition.responseType, await method.handle(ctx, request()));
   } catch (error) {
     status = statusFromError(error, ctx.log);
   }
   finish();
   ended(status?.code ?? 0);
-  callback(status, value);
+  respond(status, answer);
 }
 
 /** Sends a stream of answers, as fast as the peer takes them. */
-async function respond(
-  method: MethodDefinition,
-  handle: Handler,
-  env: MethodEnvironment,
-  call: ServerWritableStream<unknown, unknown> | ServerDuplexStream<unknown, unknown>,
-  request: unknown,
-): Promise<void> {
-  const ended = observe(env.observer, method, methodShape(method));
-  const { ctx, finish } = serverContext(call, env.log);
-  const send = createSender<unknown>(call);
+async function answerMany(method: ServedMethod, call: ManyAnswersCall, request: () => unknown): Promise<void> {
+  const ended = observe(method);
+  const { ctx, finish } = serverContext(call, method.log);
+  const send = createSender<Buffer>(call);
   let status: WireStatus | undefined;
   try {
-    const answers = handle(ctx, request);
+    const answers = method.handle(ctx, request());
     // Headers now, so that a peer which waits for them knows that the call has begun (a subscription is registered).
     call.sendMetadata(new Metadata());
-    for await (const answer of answers) await send(answer);
+    for await (const answer of answers) await send(encode(method.definition.responseType, answer));
   } catch (error) {
     // A peer that has gone away is no failure of the handler.
-    status = call.cancelled && !isKind(error, "deadline-exceeded") ? { code: 1, details: "" } : statusFromError(error, ctx.log);
+    const left = call.cancelled && !isKind(error, "deadline-exceeded");
+    status = left ? { code: 1, details: "" } : statusFromError(error, ctx.log);
   }
   finish();
   ended(status?.code ?? 0);
@@ -128,12 +114,31 @@ async function respond(
 }
 
 /** The messages of the peer. Leaving the loop early keeps the call open for answers. */
-async function* incoming(
-  call: ServerReadableStream<unknown, unknown> | ServerDuplexStream<unknown, unknown>,
-): AsyncGenerator<unknown> {
+async function* incoming(call: IncomingCall, codec: MessageCodec<unknown>): AsyncGenerator<unknown> {
   try {
-    yield* call.iterator({ destroyOnReturn: false });
+    for await (const bytes of call.iterator({ destroyOnReturn: false })) yield decode(codec, bytes as Buffer);
   } catch (error) {
     throw call.cancelled ? canceled("receive a message: the peer ended the call", { cause: error }) : error;
   }
+}
+
+function decode(codec: MessageCodec<unknown>, bytes: Buffer): unknown {
+  try {
+    return codec.decode(bytes);
+  } catch (error) {
+    throw internal(`request is malformed: ${messageOf(error)}`, { cause: error });
+  }
+}
+
+function encode(codec: MessageCodec<unknown>, answer: unknown): Buffer {
+  return asBuffer(codec.encode(answer).finish());
+}
+
+/** Tells the observer, if there is one, that a call starts; returns what tells it that the call has ended. */
+function observe({ observer, definition }: ServedMethod): (code: number) => void {
+  if (observer === undefined) return () => {};
+  const start = performance.now();
+  const shape = methodShape(definition);
+  observer.started(definition, shape);
+  return (code) => observer.handled(definition, shape, code, (performance.now() - start) / 1000);
 }

@@ -6,13 +6,12 @@ import { createServer } from "node:net";
 import type { MethodDefinition as GrpcMethod, UntypedServiceImplementation } from "@grpc/grpc-js";
 import { Server, ServerCredentials } from "@grpc/grpc-js";
 import type { BoundService, MethodDefinition, ServiceDefinition } from "./definition.ts";
-import { asBuffer } from "./buffers.ts";
 import { methodPath } from "./definition.ts";
 import { defaultMaxMessageBytes } from "./limits.ts";
 import type { ListenAddress } from "./listener.ts";
 import { describeAddress, listen } from "./listener.ts";
-import type { MethodShape } from "./server-methods.ts";
-import { serverMethod } from "./server-methods.ts";
+import type { CallObserver, MethodShape, ServedMethod } from "./server-methods.ts";
+import { grpcHandler } from "./server-methods.ts";
 
 /** Told of every call of a server; for metrics. */
 export interface RpcObserver {
@@ -114,30 +113,33 @@ class GrpcJsServer implements RpcServer {
 }
 
 function addService(grpc: Server, service: BoundService, log: Logger, observer: RpcObserver | undefined): void {
-  const { definition, handlers } = service;
-  const methods: Record<string, GrpcMethod<unknown, unknown>> = {};
+  const { definition: definitions, handlers } = service;
+  const methods: Record<string, GrpcMethod<Buffer, Buffer>> = {};
   const implementation: UntypedServiceImplementation = {};
-  const env = {
-    log,
-    observer: observer && {
-      started: (method: MethodDefinition, shape: MethodShape) => observer.started(definition, method, shape),
-      handled: (method: MethodDefinition, shape: MethodShape, code: number, seconds: number) =>
-        observer.handled(definition, method, shape, code, seconds),
-    },
-  };
-  for (const [key, method] of Object.entries(definition.methods)) {
+  const callObserver = observer && observerOf(observer, definitions);
+  for (const [key, definition] of Object.entries(definitions.methods)) {
     const handler = handlers[key];
-    if (handler === undefined) throw new Error(`service ${definition.fullName} lacks a handler for ${method.name}`);
+    if (handler === undefined) throw new Error(`service ${definitions.fullName} lacks a handler for ${definition.name}`);
     methods[key] = {
-      path: methodPath(definition, method),
-      requestStream: method.requestStream,
-      responseStream: method.responseStream,
-      requestDeserialize: (bytes: Buffer) => method.requestType.decode(bytes),
-      requestSerialize: (value: unknown) => asBuffer(method.requestType.encode(value).finish()),
-      responseDeserialize: (bytes: Buffer) => method.responseType.decode(bytes),
-      responseSerialize: (value: unknown) => asBuffer(method.responseType.encode(value).finish()),
+      path: methodPath(definitions, definition),
+      requestStream: definition.requestStream,
+      responseStream: definition.responseStream,
+      requestDeserialize: identity,
+      requestSerialize: identity,
+      responseDeserialize: identity,
+      responseSerialize: identity,
     };
-    implementation[key] = serverMethod(method, handler, env);
+    const handle = handler.bind(handlers) as unknown as ServedMethod["handle"];
+    implementation[key] = grpcHandler({ definition, handle, log, observer: callObserver });
   }
   grpc.addService(methods, implementation);
+}
+
+const identity = (bytes: Buffer): Buffer => bytes;
+
+function observerOf(observer: RpcObserver, service: ServiceDefinition): CallObserver {
+  return {
+    started: (method, shape) => observer.started(service, method, shape),
+    handled: (method, shape, code, seconds) => observer.handled(service, method, shape, code, seconds),
+  };
 }
