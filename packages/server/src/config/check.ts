@@ -36,11 +36,24 @@ export function unknownKey(key: string, known: readonly string[]): string {
   return `unknown key "${key}", known are: ${list}`;
 }
 
-/** The nearest of `known` if a slip of the pen explains the difference. */
-export function nearest(word: string, known: readonly string[]): string | undefined {
+/**
+ * The nearest of `known` if a slip of the pen explains the difference.
+ *
+ * @param limit most characters that may differ; by default a third of the word, but at least 2
+ */
+export function nearest(
+  word: string,
+  known: readonly string[],
+  limit: number = Math.max(2, Math.floor(word.length / 3)),
+): string | undefined {
   if (known.length === 0) return undefined;
   const candidate = closest(word, known);
-  return distance(word, candidate) <= Math.max(2, Math.floor(word.length / 3)) ? candidate : undefined;
+  return distance(word, candidate) <= limit ? candidate : undefined;
+}
+
+/** The nearest of the `<type>.<id>`s, which are long and alike: two characters may differ. */
+export function nearestPlugin(uri: string, known: Iterable<string>): string | undefined {
+  return nearest(uri, [...known], 2);
 }
 
 type JsonSchema = Record<string, unknown>;

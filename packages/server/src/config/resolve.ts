@@ -4,7 +4,7 @@ import { invalidArgument, messageOf } from "@ctrd/core/errors";
 import type { AnyRegistration, LoadedPlugin } from "@ctrd/core/plugin";
 import { pluginUri } from "@ctrd/core/plugin";
 import { isContainerdKey } from "./containerd-keys.ts";
-import { checkTable, nearest, unknownKey } from "./check.ts";
+import { checkTable, nearestPlugin, unknownKey } from "./check.ts";
 import type { DaemonTable } from "./daemon-table.ts";
 import { daemonTable, defaultTimeouts } from "./daemon-table.ts";
 import type { ConfigDocument, ConfigProblem } from "./document.ts";
@@ -123,7 +123,7 @@ async function checkPlugins(
     const registration = registrations.get(uri);
     if (!isTable(table)) continue;
     if (registration === undefined) {
-      const suggestion = nearest(uri, [...registrations.keys()]);
+      const suggestion = nearestPlugin(uri, registrations.keys());
       const hint = suggestion === undefined ? "" : `; did you mean "${suggestion}"?`;
       warnings.push(`${document.name}: plugin "${uri}" is not part of this daemon, its table is ignored${hint}`);
       continue;
@@ -154,7 +154,7 @@ function checkPluginLists(
     const list = document.table[key];
     for (const [index, uri] of (Array.isArray(list) ? list : []).entries()) {
       if (typeof uri !== "string" || registrations.has(uri)) continue;
-      const suggestion = nearest(uri, [...registrations.keys()]);
+      const suggestion = nearestPlugin(uri, registrations.keys());
       const hint = suggestion === undefined ? "" : `, did you mean "${suggestion}"?`;
       if (!uri.includes(".")) {
         problems.push({ document, path: [key, index], message: `"${uri}" is not a <type>.<id> of a plugin${hint}` });
