@@ -24,7 +24,12 @@ export interface NamespaceStore {
   list(ctx: CallContext): Promise<Namespace[]>;
   /** @throws `already-exists`, `invalid-argument` */
   create(ctx: CallContext, namespace: Namespace): Promise<Namespace>;
-  /** Paths: `labels.<k>` only (an empty value deletes); an empty mask replaces all labels. @throws `not-found` */
+  /**
+   * Paths: `labels.<k>` only (an empty value deletes); an empty mask replaces all labels. An unknown namespace is made,
+   * as containerd does.
+   *
+   * @throws `invalid-argument`
+   */
   update(ctx: CallContext, namespace: Namespace, mask: readonly string[]): Promise<Namespace>;
   /** @throws `not-found`, `failed-precondition` naming what the namespace still holds */
   delete(ctx: CallContext, name: string): Promise<void>;

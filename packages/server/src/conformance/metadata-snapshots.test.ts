@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { openContentStore } from "@ctrd/content-local";
 import type { Snapshotter } from "@ctrd/core/snapshots";
 import { openMetadataStore } from "@ctrd/metadata-lmdb";
+import { openNativeSnapshotter } from "@ctrd/snapshot-native";
 import { openOverlaySnapshotter, probeOverlay } from "@ctrd/snapshot-overlayfs";
 import type { OpenedSnapshotter } from "@ctrd/testkit/snapshots";
 import { snapshotterSuite } from "@ctrd/testkit/snapshots";
@@ -34,3 +35,5 @@ snapshotterSuite(
   },
   { rebase: true },
 );
+
+snapshotterSuite("metadata over native", (root) => openOver(root, openNativeSnapshotter(join(root, "native"))));
