@@ -6,6 +6,7 @@
 import type { ChildProcess } from "node:child_process";
 import { spawn } from "node:child_process";
 import { deadlineExceeded, errnoOf, notFound, unknownError } from "@ctrd/core/errors";
+import { closeOnExecFrom } from "@ctrd/sys";
 
 /** A run. */
 export interface ProgramRun {
@@ -43,6 +44,8 @@ const lateOutputMs = 500;
  * `signal` when that aborts, `unknown` when it cannot be started
  */
 export async function runProgram(run: ProgramRun): Promise<ProgramResult> {
+  // libuv opens everything close-on-exec, but the daemon may itself have inherited descriptors, and native code opens more.
+  closeOnExecFrom(3);
   // Without free descriptors the streams are missing and only "error" follows, hence the general type.
   const child: ChildProcess = spawn(run.path, run.args, {
     stdio: ["pipe", "pipe", "pipe"],

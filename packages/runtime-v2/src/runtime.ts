@@ -18,6 +18,7 @@ import { restoreShims } from "./restore.ts";
 import { runtimeInfo } from "./shim-binary.ts";
 import type { ShimParts } from "./shim.ts";
 import { Shim } from "./shim.ts";
+import { StartGates } from "./start-gates.ts";
 import { ShimTask, taskNotFound } from "./task.ts";
 import { isClosed } from "./task-client.ts";
 
@@ -25,6 +26,7 @@ import { isClosed } from "./task-client.ts";
 export class ShimRuntime implements TaskRuntime {
   readonly #manager: ShimManager;
   readonly #dirs: RuntimeDirs;
+  readonly #gates: StartGates = new StartGates();
   readonly #tasks: Map<string, ShimTask> = new Map();
   readonly #creating: Map<string, Promise<ShimTask>> = new Map();
   /** Removals in progress; a task of the same id is made after them. */
@@ -115,7 +117,7 @@ export class ShimRuntime implements TaskRuntime {
     const shim: Shim = new Shim(parts, () => {
       task.lost = this.#cleanUpLost(task);
     });
-    const task: ShimTask = new ShimTask(shim, pid);
+    const task: ShimTask = new ShimTask(shim, pid, this.#gates);
     this.#tasks.set(keyOf(task.namespace, task.id), task);
     return task;
   }

@@ -9,6 +9,7 @@ import type { Any, Labels } from "@ctrd/core/records";
 import { now } from "@ctrd/core/records";
 import type { ExecOptions, Task, TaskExit, TaskProcess, TaskProcessInfo, TaskStatus } from "@ctrd/core/tasks";
 import type { Shim } from "./shim.ts";
+import type { StartGates } from "./start-gates.ts";
 import { isClosed } from "./task-client.ts";
 
 /** Exit status of processes whose end nobody saw. */
@@ -25,10 +26,12 @@ export class ShimTask implements Task {
   readonly namespace: string;
   readonly pid: number;
   readonly shim: Shim;
+  readonly #gates: StartGates;
   /** Set when the shim was lost: resolves with the init process's exit once everything is cleaned up. */
   lost: Promise<TaskExit> | undefined;
 
-  constructor(shim: Shim, pid: number) {
+  constructor(shim: Shim, pid: number, gates: StartGates) {
+    this.#gates = gates;
     this.id = shim.bundle.id;
     this.namespace = shim.bundle.namespace;
     this.pid = pid;
@@ -57,8 +60,9 @@ export class ShimTask implements Task {
   }
 
   async start(ctx: CallContext, execId: string): Promise<number> {
-    const { pid } = await this.shim.client.call("start", { id: this.id, execId }, ctx);
-    return pid;
+    const { client, endpoint } = this.shim;
+    const start = async (): Promise<number> => (await client.call("start", { id: this.id, execId }, ctx)).pid;
+    return client.version >= 3 ? start() : this.#gates.run(endpoint.address, start);
   }
 
   async exec(ctx: CallContext, execId: string, options: ExecOptions): Promise<void> {

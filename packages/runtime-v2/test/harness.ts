@@ -2,7 +2,7 @@
  * A daemon's surroundings for tests of the runtime with real shims: event server, rootfs, specs, FIFOs.
  */
 import { execFileSync } from "node:child_process";
-import { constants, copyFileSync, mkdirSync, openSync, symlinkSync, unlinkSync } from "node:fs";
+import { closeSync, constants, copyFileSync, mkdirSync, openSync, symlinkSync, unlinkSync, writeSync } from "node:fs";
 import { mkdtemp, readFile, rm } from "node:fs/promises";
 import { Socket } from "node:net";
 import { tmpdir } from "node:os";
@@ -37,7 +37,7 @@ export interface SpecOptions {
 /** FIFOs of a process, and what came out of it. */
 export interface TestIo {
   stdio: TaskStdio;
-  stdin: Socket | undefined;
+  stdin: { write(text: string): void; end(): void } | undefined;
   output(): string;
   close(): void;
 }
@@ -138,7 +138,7 @@ export class Harness {
 
   createOptions(id: string, io: TestIo, spec: SpecOptions): CreateTaskOptions {
     return {
-      spec: jsonAny(specTypeUrl, makeSpec(`/ctrd-rt-test/${this.namespace}-${id}`, spec)),
+      spec: jsonAny(specTypeUrl, makeSpec(`/${this.namespace}-${id}`, spec)),
       rootfs: this.rootfs,
       io: { ...io.stdio, terminal: spec.terminal ?? false },
       runtime: runcV2,
@@ -163,18 +163,21 @@ export class Harness {
       socket.on("data", (chunk: string) => (text += chunk));
       sockets.push(socket);
     }
-    let input: Socket | undefined;
+    let input: number | undefined;
     if (withStdin) {
       mkfifo(stdin, 0o600);
-      input = openFifo(stdin);
-      input.pause();
-      sockets.push(input);
+      input = openSync(stdin, constants.O_RDWR | constants.O_NONBLOCK);
     }
+    const endInput = (): void => {
+      if (input !== undefined) closeSync(input);
+      input = undefined;
+    };
     return {
       stdio: { stdin, stdout, stderr, terminal: false },
-      stdin: input,
+      stdin: withStdin ? { write: (line) => writeSync(input ?? -1, line), end: endInput } : undefined,
       output: () => text,
       close: () => {
+        endInput();
         for (const socket of sockets) socket.destroy();
         for (const path of [stdout, stderr, stdin]) if (path !== "") unlinkSync(path);
       },
@@ -202,7 +205,7 @@ function containerOf(envelope: Envelope): string {
 }
 
 function openFifo(path: string): Socket {
-  return new Socket({ fd: openSync(path, constants.O_RDWR | constants.O_NONBLOCK), readable: true, writable: true });
+  return new Socket({ fd: openSync(path, constants.O_RDWR | constants.O_NONBLOCK), readable: true, writable: false });
 }
 
 function makeRootfs(dir: string): void {

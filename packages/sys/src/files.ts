@@ -3,7 +3,9 @@
  *
  * @module
  */
-import { check, cPath, native } from "./native.ts";
+import { readdirSync } from "node:fs";
+import { hasErrno } from "./errno.ts";
+import { check, cPath, native, systemCall } from "./native.ts";
 import type { PathLike } from "./native.ts";
 
 /** Operations of {@link flock}. */
@@ -119,4 +121,23 @@ export function seekSet(fd: number, offset: number): void {
 export function setCloseOnExec(fd: number): void {
   const FIOCLEX = 0x5451;
   check(nativeIoctl(fd, FIOCLEX, 0), "ioctl FIOCLEX");
+}
+
+const nativeCloseRange = systemCall("close_range", ["uint", "uint", "uint"]);
+
+/** Keeps every open file from descriptor `first` on from being inherited by programs that this process starts. */
+export function closeOnExecFrom(first: number): void {
+  const CLOSE_RANGE_CLOEXEC = 4;
+  if (nativeCloseRange(first, 0xffff_ffff, CLOSE_RANGE_CLOEXEC) === 0) return;
+  // Before Linux 5.11, or forbidden by a seccomp filter.
+  for (const name of readdirSync("/proc/self/fd")) {
+    const fd = Number(name);
+    if (fd < first) continue;
+    try {
+      setCloseOnExec(fd);
+    } catch (error) {
+      // The descriptor with which the directory was read, or one that another thread has closed.
+      if (!hasErrno(error, "EBADF")) throw error;
+    }
+  }
 }

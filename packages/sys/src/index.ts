@@ -33,6 +33,7 @@ export { currentTime, fchmod, fchmodat, fchown, fchownat, fstatat, omitTime, uti
 export { hasErrno, SysError } from "./errno.ts";
 export type { FileSystemStatus } from "./files.ts";
 export {
+  closeOnExecFrom,
   copyFileRange,
   fallocate,
   FallocateMode,

@@ -51,6 +51,7 @@ const numbers: Record<string, Partial<Record<string, number>>> = {
   fsconfig: { all: 431 },
   fsmount: { all: 432 },
   pidfd_open: { all: 434 },
+  close_range: { all: 436 },
   openat2: { all: 437 },
 };
 
