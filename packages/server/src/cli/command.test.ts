@@ -188,9 +188,8 @@ describe("the daemon", () => {
   it("publishes events from standard input", async () => {
     await serve();
     using channel = openChannel(socket);
-    const subscription = proxyEvents(channel)
-      .subscribe(createContext(), ['topic=="/test/topic"'])
-      [Symbol.asyncIterator]();
+    const envelopes = proxyEvents(channel).subscribe(createContext(), ['topic=="/test/topic"']);
+    const subscription = envelopes[Symbol.asyncIterator]();
     const first = subscription.next();
     await ctr("namespaces", "create", "flush");
     const value = NamespaceCreate.encode(NamespaceCreate.create({ name: "n" })).finish();
