@@ -41,7 +41,10 @@ function checkFile(folder: string, manifest: Manifest, file: string): string[] {
       if (!specifier.startsWith("node:")) problems.push(`${at}write "node:${specifier}"`);
       continue;
     }
-    const name = specifier.split("/").slice(0, specifier.startsWith("@") ? 2 : 1).join("/");
+    const name = specifier
+      .split("/")
+      .slice(0, specifier.startsWith("@") ? 2 : 1)
+      .join("/");
     if (name.startsWith("@ctrd/")) {
       const problem = forbiddenImport(folder, name.slice("@ctrd/".length), isTest);
       if (problem !== undefined) problems.push(at + problem);

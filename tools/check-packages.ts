@@ -22,9 +22,9 @@ interface Manifest {
 /** Types of problems that only CommonJS or pre-`exports` consumers meet: ctrd is ESM only. */
 const esmOnly = new Set(["CJSResolvesToESM", "NoResolution"]);
 
-async function lintTarball(packageDir: string, manifest: Manifest, tarball: Uint8Array): Promise<string[]> {
+async function lintTarball(manifest: Manifest, tarball: Uint8Array): Promise<string[]> {
   const data = tarball.buffer.slice(tarball.byteOffset, tarball.byteOffset + tarball.byteLength) as ArrayBuffer;
-  const { messages, pkg } = await publint({ pkgDir: packageDir, pack: { tarball: data }, level: "warning" });
+  const { messages, pkg } = await publint({ pack: { tarball: data }, level: "warning" });
   const problems = messages.map((message) => `publint: ${formatMessage(message, pkg) ?? message.code}`);
   // Patterns ("./*") stand for many files; the type check of every one would take minutes and show the same.
   const entrypoints = Object.keys(manifest.exports).filter((entry) => !entry.includes("*") && !entry.endsWith(".json"));
@@ -59,38 +59,64 @@ process.exit(bad === 0 ? 0 : 1);\n`,
     execFileSync(node, ["import.mjs"], { cwd: project, stdio: ["ignore", "inherit", "pipe"] });
     return [];
   } catch (error) {
-    return String((error as { stderr?: Buffer }).stderr ?? error).trim().split("\n");
+    return String((error as { stderr?: Buffer }).stderr ?? error)
+      .trim()
+      .split("\n");
   }
+}
+
+/** Packs every package into `work`; tarball file by package name. */
+function packAll(folders: readonly string[], manifests: readonly Manifest[], work: string): Map<string, string> {
+  const workspaces = folders.map((folder) => `--workspace=packages/${folder}`);
+  execFileSync("npm", ["pack", "--loglevel=error", "--pack-destination", work, ...workspaces], {
+    cwd: root,
+    stdio: ["ignore", "ignore", "inherit"],
+  });
+  const files = readdirSync(work).filter((name) => name.endsWith(".tgz"));
+  return new Map(
+    manifests.map(({ name }) => {
+      // npm names the tarball of @scope/name scope-name-<version>.tgz.
+      const prefix = new RegExp(`^${name.slice(1).replace("/", "-")}-\\d`);
+      const file = files.find((candidate) => prefix.test(candidate));
+      if (file === undefined) throw new Error(`npm pack made no tarball of ${name}`);
+      return [name, file];
+    }),
+  );
+}
+
+/** Installs all tarballs into a project of their own and imports every entry point. */
+function installAndImport(
+  manifests: readonly Manifest[],
+  tarballs: ReadonlyMap<string, string>,
+  work: string,
+): string[] {
+  const project = mkdtempSync(join(work, "project-"));
+  const dependencies = Object.fromEntries([...tarballs].map(([name, file]) => [name, `file:../${file}`]));
+  writeFileSync(
+    join(project, "package.json"),
+    JSON.stringify({ name: "stranger", private: true, type: "module", dependencies }),
+  );
+  execFileSync("npm", ["install", "--no-audit", "--no-fund", "--prefer-offline", "--loglevel=error"], {
+    cwd: project,
+    stdio: ["ignore", "ignore", "inherit"],
+  });
+  return importAll(project, manifests);
 }
 
 async function main(): Promise<string[]> {
   const work = mkdtempSync(join(tmpdir(), "ctrd-pack-"));
   try {
     const folders = readdirSync(join(root, "packages"));
-    const manifests = folders.map((folder): Manifest => JSON.parse(readFileSync(join(root, "packages", folder, "package.json"), "utf8")));
-    execFileSync("npm", ["pack", "--workspaces", "--loglevel=error", "--pack-destination", work, ...folders.map((folder) => `-wpackages/${folder}`)], {
-      cwd: root,
-      stdio: ["ignore", "ignore", "inherit"],
-    });
-    const tarballs = readdirSync(work).filter((name) => name.endsWith(".tgz"));
+    const manifests = folders.map((folder): Manifest =>
+      JSON.parse(readFileSync(join(root, "packages", folder, "package.json"), "utf8")),
+    );
+    const tarballs = packAll(folders, manifests, work);
     const problems: string[] = [];
-    for (const [index, folder] of folders.entries()) {
-      const manifest = manifests[index] as Manifest;
-      const tarball = tarballs.find((name) => name.startsWith(`${manifest.name.slice(1).replace("/", "-")}-0`));
-      if (tarball === undefined) {
-        problems.push(`${manifest.name}: npm pack made no tarball`);
-        continue;
-      }
-      const found = await lintTarball(join(root, "packages", folder), manifest, readFileSync(join(work, tarball)));
+    for (const manifest of manifests) {
+      const found = await lintTarball(manifest, readFileSync(join(work, tarballs.get(manifest.name) ?? "")));
       problems.push(...found.map((problem) => `${manifest.name}: ${problem}`));
     }
-    const project = mkdtempSync(join(work, "project-"));
-    writeFileSync(
-      join(project, "package.json"),
-      JSON.stringify({ name: "stranger", private: true, type: "module", dependencies: Object.fromEntries(manifests.map((m, i) => [m.name, `file:../${tarballs.find((t) => t.startsWith(`${m.name.slice(1).replace("/", "-")}-0`)) ?? i}`])) }),
-    );
-    execFileSync("npm", ["install", "--no-audit", "--no-fund", "--prefer-offline", "--loglevel=error"], { cwd: project, stdio: ["ignore", "ignore", "inherit"] });
-    return [...problems, ...importAll(project, manifests)];
+    return [...problems, ...installAndImport(manifests, tarballs, work)];
   } finally {
     rmSync(work, { recursive: true, force: true });
   }

@@ -13,7 +13,9 @@ describe("layers", () => {
   });
 
   it("refuses a plugin that imports a plugin, and a core that imports anything", () => {
-    expect(forbiddenImport("gc-scheduler", "metadata-lmdb", false)).toContain('must not import plugin package "metadata-lmdb"');
+    expect(forbiddenImport("gc-scheduler", "metadata-lmdb", false)).toContain(
+      'must not import plugin package "metadata-lmdb"',
+    );
     expect(forbiddenImport("core", "api", false)).toContain("nothing");
     expect(forbiddenImport("sys", "grpc", false)).toBeDefined();
     expect(forbiddenImport("server", "grpc", false)).toBeUndefined();
@@ -26,7 +28,14 @@ describe("layers", () => {
   });
 
   it("finds every form of import", () => {
-    const source = 'import a from "x";\nimport type { b } from "./y.ts";\nexport { c } from "z";\nimport "w";\nawait import("v");\n';
-    expect(importsOf(source).map((found) => `${found.line} ${found.specifier}`)).toEqual(["1 x", "2 ./y.ts", "3 z", "4 w", "5 v"]);
+    const source =
+      'import a from "x";\nimport type { b } from "./y.ts";\nexport { c } from "z";\nimport "w";\nawait import("v");\n';
+    expect(importsOf(source).map((found) => `${found.line} ${found.specifier}`)).toEqual([
+      "1 x",
+      "2 ./y.ts",
+      "3 z",
+      "4 w",
+      "5 v",
+    ]);
   });
 });

@@ -4,7 +4,18 @@
 
 export type Layer = "core" | "lib" | "testkit" | "plugin" | "app";
 
-const libraries = new Set(["api", "ttrpc", "sys", "archive", "storage", "services", "images", "registry", "oci", "client"]);
+const libraries = new Set([
+  "api",
+  "ttrpc",
+  "sys",
+  "archive",
+  "storage",
+  "services",
+  "images",
+  "registry",
+  "oci",
+  "client",
+]);
 const apps = new Set(["server", "cli"]);
 
 /** Layer of a package folder. What is in no list is a plugin: most packages are. */
@@ -33,7 +44,8 @@ export function forbiddenImport(from: string, to: string, isTest: boolean): stri
 
 /** Module specifiers that a source text imports, re-exports or loads dynamically, with their line numbers. */
 export function importsOf(source: string): { specifier: string; line: number }[] {
-  const pattern = /^\s*(?:import|export)\b[^;'"]*?from\s*["']([^"']+)["']|^\s*import\s*["']([^"']+)["']|\bimport\(\s*["']([^"']+)["']\s*\)/gm;
+  const pattern =
+    /^\s*(?:import|export)\b[^;'"]*?from\s*["']([^"']+)["']|^\s*import\s*["']([^"']+)["']|\bimport\(\s*["']([^"']+)["']\s*\)/gm;
   return [...source.matchAll(pattern)].map((match) => ({
     specifier: match[1] ?? match[2] ?? match[3] ?? "",
     line: source.slice(0, match.index).split("\n").length,

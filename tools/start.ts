@@ -16,7 +16,8 @@ function step(text: string): void {
 /** Runs `ctr` against the daemon and returns what it printed. */
 async function ctr(daemon: TestDaemon, ...args: string[]): Promise<string> {
   const { exitCode, stdout, stderr } = await daemon.ctr(args);
-  if (exitCode !== 0) throw new Error(`ctr ${args.join(" ")}: exit code ${exitCode}: ${stderr.trim()}\n${daemon.logs()}`);
+  if (exitCode !== 0)
+    throw new Error(`ctr ${args.join(" ")}: exit code ${exitCode}: ${stderr.trim()}\n${daemon.logs()}`);
   return stdout.trim();
 }
 

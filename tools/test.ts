@@ -59,7 +59,9 @@ function vitest(name: string, ...args: string[]): Outcome {
   const failures = tests.filter((test) => test.status === "failed").map((test) => test.fullName);
   failures.push(...broken.map((file) => `${file.name}: ${file.message}`));
   if (!ok && failures.length === 0) failures.push(`${name}: vitest failed outside of tests (see above)`);
-  const skipped = tests.filter((test) => ["skipped", "pending", "todo"].includes(test.status)).map((test) => test.fullName);
+  const skipped = tests
+    .filter((test) => ["skipped", "pending", "todo"].includes(test.status))
+    .map((test) => test.fullName);
   return { passed: report.numPassedTests, failed: failures.length, skipped, failures };
 }
 
@@ -67,8 +69,9 @@ const node = join(bin, "node");
 const steps: Record<string, () => Outcome> = {
   lint: () => check("lint", "oxlint"),
   format: () => check("format", "oxfmt", "--check", "."),
+  types: () => check("types", "tsc", "-p", "tsconfig.tests.json"),
   layers: () => check("layers", node, "tools/check-layers.ts"),
-  knip: () => check("knip", "knip"),
+  knip: () => check("knip", "knip", "--no-config-hints"),
   packages: () => check("packages", node, "tools/check-packages.ts"),
   unit: () => vitest("unit"),
   e2e: () => vitest("e2e", "--config", "e2e/vitest.config.ts"),
@@ -84,7 +87,9 @@ try {
     const started = Date.now();
     const outcome = step();
     const seconds = ((Date.now() - started) / 1000).toFixed(1);
-    console.log(`== ${name}: ${outcome.passed} passed, ${outcome.failed} failed, ${outcome.skipped.length} skipped (${seconds} s)`);
+    console.log(
+      `== ${name}: ${outcome.passed} passed, ${outcome.failed} failed, ${outcome.skipped.length} skipped (${seconds} s)`,
+    );
     total.passed += outcome.passed;
     total.failed += outcome.failed;
     total.skipped.push(...outcome.skipped);

@@ -18,14 +18,18 @@ describe("messages", () => {
       data: new Uint8Array([9]),
       labels: new Map([["k", "v"]]),
     });
-    expect(hex(WriteContentRequest.encode(request).finish())).toBe("0802" + "120172" + "18ac02" + "220164" + "2801" + "320109" + "3a060a016b120176");
+    expect(hex(WriteContentRequest.encode(request).finish())).toBe(
+      "0802" + "120172" + "18ac02" + "220164" + "2801" + "320109" + "3a060a016b120176",
+    );
   });
 
   it("keep int64 exact beyond 2^53 and refuse what does not fit", () => {
     const big = 9_007_199_254_740_993n;
     const bytes = WriteContentRequest.encode(WriteContentRequest.create({ total: big })).finish();
     expect(WriteContentRequest.decode(bytes).total).toBe(big);
-    expect(() => WriteContentRequest.encode(WriteContentRequest.create({ total: 1n << 63n })).finish()).toThrow(/too large/);
+    expect(() => WriteContentRequest.encode(WriteContentRequest.create({ total: 1n << 63n })).finish()).toThrow(
+      /too large/,
+    );
   });
 
   it("keep labels named like members of Object", () => {
@@ -40,7 +44,12 @@ describe("messages", () => {
 
   it("read negative enum values and nested messages", () => {
     expect(LogLevel.LOG_LEVEL_TRACE).toBe(-8);
-    const envelope = Envelope.create({ namespace: "n", topic: "/a/b", timestamp: { seconds: 1n, nanos: 5 }, event: { typeUrl: "t", value: new Uint8Array([1]) } });
+    const envelope = Envelope.create({
+      namespace: "n",
+      topic: "/a/b",
+      timestamp: { seconds: 1n, nanos: 5 },
+      event: { typeUrl: "t", value: new Uint8Array([1]) },
+    });
     expect(Envelope.decode(Envelope.encode(envelope).finish())).toEqual(envelope);
   });
 
