@@ -23,11 +23,11 @@ import { Collector } from "./gc/collector.ts";
 import { Garbage } from "./gc/garbage.ts";
 import type { Shared } from "./shared.ts";
 import { NamespacedSnapshotter } from "./snapshots/snapshotter.ts";
-import { createContainerStore } from "./stores/containers.ts";
-import { createImageStore } from "./stores/images.ts";
-import { createLeaseStore } from "./stores/leases.ts";
-import { createNamespaceStore } from "./stores/namespaces.ts";
-import { createSandboxStore } from "./stores/sandboxes.ts";
+import { ContainerRecords } from "./stores/containers.ts";
+import { ImageRecords } from "./stores/images.ts";
+import { LeaseRecords } from "./stores/leases.ts";
+import { NamespaceRecords } from "./stores/namespaces.ts";
+import { SandboxRecords } from "./stores/sandboxes.ts";
 
 /** What a metadata store is opened with. */
 export interface MetadataOptions {
@@ -89,11 +89,11 @@ class LmdbMetadataStore implements MetadataStore {
         return [name, new NamespacedSnapshotter({ shared, name, backend, clean })];
       }),
     );
-    this.images = createImageStore(db);
-    this.containers = createContainerStore(db);
-    this.leases = createLeaseStore(db);
-    this.namespaces = createNamespaceStore(db, garbage);
-    this.sandboxes = createSandboxStore(db);
+    this.images = new ImageRecords(db);
+    this.containers = new ContainerRecords(db);
+    this.leases = new LeaseRecords(db);
+    this.namespaces = new NamespaceRecords(db, garbage);
+    this.sandboxes = new SandboxRecords(db);
     this.#collector = new Collector(shared, ingests, cleaner);
   }
 

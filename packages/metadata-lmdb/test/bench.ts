@@ -80,7 +80,12 @@ export class Bench {
   }
 
   /** Creates an image of a blob. */
-  async image(name: string, digest: string, labels: Record<string, string> = {}, ctx: CallContext = this.ctx): Promise<void> {
+  async image(
+    name: string,
+    digest: string,
+    labels: Record<string, string> = {},
+    ctx: CallContext = this.ctx,
+  ): Promise<void> {
     await this.store.images.create(ctx, {
       name,
       labels: new Map(Object.entries(labels)),

@@ -21,7 +21,7 @@ import { checkKeyPart } from "../db/keys.ts";
 import type { Shared } from "../shared.ts";
 import { blobPin, publish } from "../shared.ts";
 import { leaveLease } from "../stores/lease-resources.ts";
-import { Ingests } from "./ingests.ts";
+import type { Ingests } from "./ingests.ts";
 
 /** Records decoded between two yields of a list. */
 const pageSize = 512;

@@ -133,7 +133,10 @@ describe("a blob of the backend that another namespace has", () => {
     const b = await Bench.open();
     await b.blob("aaa");
     const digest = digestOf("aaa");
-    for (const [namespace, size] of [["one", {}], ["two", { total: 3n }]] as const) {
+    for (const [namespace, size] of [
+      ["one", {}],
+      ["two", { total: 3n }],
+    ] as const) {
       const ctx = b.in(namespace);
       const writer = await b.store.content.writer(ctx, { ref: "r", expected: digest, ...size });
       expect(writer.status()).toMatchObject({ ref: "r", offset: 3n, total: 3n, expected: digest });

@@ -11,7 +11,8 @@ import { checkKeyPart } from "../db/keys.ts";
 import type { IngestRecord } from "../db/records.ts";
 import type { Shared } from "../shared.ts";
 import { blobPin, ingestPin } from "../shared.ts";
-import { checkLease, joinLease, leaveLease } from "../stores/lease-resources.ts";
+import { checkLease, joinLease } from "../stores/lease-resources.ts";
+import { removeIngest } from "./ingest-records.ts";
 import { NamespacedWriter } from "./namespaced-writer.ts";
 
 /** Which namespaces may make a blob visible without uploading it. */
@@ -93,7 +94,9 @@ export class Ingests {
     const statuses = await Promise.all(
       rows.map(async ({ key, record }) => {
         const ref = key[1] ?? "";
-        const status = matches(ingestAdaptor({ ...record.status, ref })) ? await this.#statusOf(ctx, record) : undefined;
+        const status = matches(ingestAdaptor({ ...record.status, ref }))
+          ? await this.#statusOf(ctx, record)
+          : undefined;
         return status === undefined ? undefined : { ...status, ref };
       }),
     );
@@ -208,19 +211,6 @@ export class Ingests {
       throw error;
     }
   }
-}
-
-/** Removes the record of an ingest, within a write transaction. */
-export function removeIngest(
-  { db }: Shared,
-  ctx: CallContext,
-  namespace: string,
-  ref: string,
-  record: IngestRecord,
-): void {
-  db.ingests.remove(namespace, ref);
-  if (record.status.expected !== "") db.sharedIngests.remove(record.status.expected, namespace, ref);
-  leaveLease(db, ctx, namespace, "ingests", ref);
 }
 
 function total(size: bigint | undefined): { total?: bigint } {

@@ -12,7 +12,7 @@ import type { IngestRecord } from "../db/records.ts";
 import type { Shared } from "../shared.ts";
 import { blobPin, publish } from "../shared.ts";
 import { checkLease, joinLease } from "../stores/lease-resources.ts";
-import { removeIngest } from "./ingests.ts";
+import { removeIngest } from "./ingest-records.ts";
 
 /** Bytes copied at once when a shared blob has to become an own ingest. */
 const copyChunk = 1 << 20;
@@ -193,7 +193,7 @@ async function copyBlob(
   const reader = await store.reader(ctx, digest);
   try {
     const buffer = new Uint8Array(copyChunk);
-    for (let at = 0n; at < size; ) {
+    for (let at = 0n; at < size;) {
       const rest = size - at;
       const chunk = await reader.read(at, rest < BigInt(copyChunk) ? Number(rest) : copyChunk, buffer);
       await writer.write(chunk);

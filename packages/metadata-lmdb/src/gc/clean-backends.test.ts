@@ -169,7 +169,10 @@ describe("clean-up of the backends", () => {
   test("a remote target that two namespaces name stays until both let go", async () => {
     const b = await Bench.open();
     b.backend.remoteTargets.add("chain");
-    const labels = new Map([[snapshotRefLabel, "chain"], [gc("root"), "x"]]);
+    const labels = new Map([
+      [snapshotRefLabel, "chain"],
+      [gc("root"), "x"],
+    ]);
     for (const ctx of [b.ctx, b.in("other")]) {
       await expectKind(b.snapshotter.prepare(ctx, "extract", "", { labels }), "already-exists");
     }

@@ -108,7 +108,7 @@ export class BackendCleaner {
     const { db } = this.#shared;
     let pending = backendKeys.sort((a, b) => sequenceOf(b) - sequenceOf(a));
     let removed = 0;
-    for (let progress = true; progress && pending.length > 0; ) {
+    for (let progress = true; progress && pending.length > 0;) {
       progress = false;
       const left: string[] = [];
       await forEach(pending, async (key) => {
@@ -147,7 +147,8 @@ export class BackendCleaner {
     } catch (error) {
       if (isKind(error, "not-found")) return "removed";
       // A snapshot with children of its own is the expected case, and says so at each pass.
-      if (!isKind(error, "failed-precondition")) log.warn({ key: what, error: messageOf(error) }, "remove from backend");
+      if (!isKind(error, "failed-precondition"))
+        log.warn({ key: what, error: messageOf(error) }, "remove from backend");
       return "retry";
     } finally {
       done();
@@ -167,7 +168,6 @@ export class BackendCleaner {
     if (namespace === "" || ref === "") return false;
     return this.#shared.db.ingests.get(namespace, ref)?.backendRef === backendRef;
   }
-
 }
 
 /** The namespace of a backend key `<namespace>/<sequence>/<key>`; keys of other makers have none. */

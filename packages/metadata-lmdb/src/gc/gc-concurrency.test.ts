@@ -41,7 +41,11 @@ test("what is referred to during a collection survives it", async () => {
     const manifest = digestOf(`garbage-a-${3 * i + 1}`);
     const info = { digest: manifest, size: 0n, createdAt: undefined, updatedAt: undefined };
     try {
-      await b.store.content.update(b.ctx, { ...info, labels: new Map([["containerd.io/gc.ref.content.l", layer]]) }, []);
+      await b.store.content.update(
+        b.ctx,
+        { ...info, labels: new Map([["containerd.io/gc.ref.content.l", layer]]) },
+        [],
+      );
       await b.image(`image-${i}`, manifest);
     } catch (error) {
       // The collection was there first.

@@ -243,7 +243,12 @@ const cases: Case[] = [
   {
     name: "a condition that holds keeps the snapshot, one that does not lets it go",
     async build(b) {
-      for (const [name, used] of [["new", ago(60_000)], ["old", ago(7_200_000)], ["never", ""], ["bad", "soon"]]) {
+      for (const [name, used] of [
+        ["new", ago(60_000)],
+        ["old", ago(7_200_000)],
+        ["never", ""],
+        ["bad", "soon"],
+      ]) {
         await b.snapshot(name as string, "", { [gc("cond.value-usedat")]: used as string });
       }
       await b.image("i", a, {
@@ -286,7 +291,9 @@ describe("what is left after a collection", () => {
     expect((await b.keys()).sort()).toEqual([...snapshots].sort());
     expect((await b.store.images.list(b.ctx, [])).map(({ name }) => name)).toEqual([...images].sort());
     expect((await b.store.leases.list(b.ctx, [])).map(({ id }) => id)).toEqual([...leases].sort());
-    expect([...b.backend.snapshots.values()].map(({ name }) => name.split("/")[2]).sort()).toEqual([...snapshots].sort());
+    expect([...b.backend.snapshots.values()].map(({ name }) => name.split("/")[2]).sort()).toEqual(
+      [...snapshots].sort(),
+    );
     const other = await b.digests(b.in("other"));
     expect([...b.content.blobs.keys()].sort()).toEqual([...new Set([...blobs.map(digestOf), ...other])].sort());
     expect(b.content.ingests.size).toBe(0);

@@ -15,7 +15,14 @@ test("counts what it removes and publishes snapshots and images, not content", a
   await b.leased("l", { [gc("expire")]: past });
   await b.blob("b", {}, b.in("other"));
   b.events.length = 0;
-  expect(await b.collect()).toEqual(new Map([["snapshot", 1], ["image", 1], ["content", 2], ["lease", 1]]));
+  expect(await b.collect()).toEqual(
+    new Map([
+      ["snapshot", 1],
+      ["image", 1],
+      ["content", 2],
+      ["lease", 1],
+    ]),
+  );
   const snapshot = b.events.find(({ topic }) => topic === "/snapshot/remove");
   expect(snapshot?.event.typeUrl).toBe("containerd.events.SnapshotRemove");
   expect(SnapshotRemove.decode(snapshot?.event.value as Uint8Array)).toEqual({ key: "s", snapshotter: "mem" });

@@ -31,7 +31,7 @@ export async function sweep(
 ): Promise<Map<string, number>> {
   const condemned = await graph.garbage(slices);
   const counts = new Map<string, number>();
-  for (let at = 0; at < condemned.length; ) {
+  for (let at = 0; at < condemned.length;) {
     const removed: Removed[] = [];
     const work = shared.db.writeQuietly(() => {
       const begin = performance.now();

@@ -12,7 +12,8 @@ export type SnapshotKey = readonly [namespace: string, snapshotter: string, key:
 export function putSnapshot(db: MetadataDb, [namespace, snapshotter, key]: SnapshotKey, record: SnapshotRecord): void {
   db.snapshots.put(record, namespace, snapshotter, key);
   db.snapshotBackends.put(true, snapshotter, shortKey(record.backendKey), namespace, shortKey(key));
-  if (record.info.parent !== "") db.snapshotChildren.put(true, namespace, snapshotter, record.info.parent, shortKey(key));
+  if (record.info.parent !== "")
+    db.snapshotChildren.put(true, namespace, snapshotter, record.info.parent, shortKey(key));
 }
 
 /** Within a write transaction. */

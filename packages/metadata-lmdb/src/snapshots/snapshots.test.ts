@@ -16,14 +16,29 @@ test("backends see keys of their own and inherited labels only", async () => {
   await b.snapshotter.prepare(b.ctx, "k", "", { labels });
   const [info] = b.backend.snapshots.values();
   expect(info?.name).toMatch(/^ns\/\d+\/k$/);
-  expect(info?.labels).toEqual(new Map([[inherited, "1"], [snapshotRefLabel, "target"]]));
+  expect(info?.labels).toEqual(
+    new Map([
+      [inherited, "1"],
+      [snapshotRefLabel, "target"],
+    ]),
+  );
   labels.delete("empty");
   expect((await b.snapshotter.stat(b.ctx, "k")).labels).toEqual(labels);
-  await b.snapshotter.commit(b.ctx, "n", "k", { labels: new Map([[inherited, "3"], ["mine", "4"]]) });
+  await b.snapshotter.commit(b.ctx, "n", "k", {
+    labels: new Map([
+      [inherited, "3"],
+      ["mine", "4"],
+    ]),
+  });
   expect([...b.backend.snapshots.values()][0]?.labels).toEqual(new Map([[inherited, "3"]]));
   const committed = await b.snapshotter.stat(b.ctx, "n");
   expect(committed).toMatchObject({ name: "n", kind: SnapshotKind.Committed });
-  expect(committed.labels).toEqual(new Map([[inherited, "3"], ["mine", "4"]]));
+  expect(committed.labels).toEqual(
+    new Map([
+      [inherited, "3"],
+      ["mine", "4"],
+    ]),
+  );
 });
 
 test("labels that the backend sets show, the namespace's own win", async () => {
@@ -31,7 +46,12 @@ test("labels that the backend sets show, the namespace's own win", async () => {
   await b.snapshotter.prepare(b.ctx, "k", "", { labels: new Map([["a", "own"]]) });
   const [info] = b.backend.snapshots.values();
   info?.labels.set("a", "backend").set("b", "backend");
-  expect((await b.snapshotter.stat(b.ctx, "k")).labels).toEqual(new Map([["b", "backend"], ["a", "own"]]));
+  expect((await b.snapshotter.stat(b.ctx, "k")).labels).toEqual(
+    new Map([
+      ["b", "backend"],
+      ["a", "own"],
+    ]),
+  );
 });
 
 test.each<[string[], Record<string, string>, Record<string, string>]>([
@@ -42,7 +62,12 @@ test.each<[string[], Record<string, string>, Record<string, string>]>([
   [[`labels.${inherited}`], { [inherited]: "9" }, { a: "1", [inherited]: "9" }],
 ])("labels are updated by the mask %j", async (mask, wanted, labels) => {
   const b = await Bench.open();
-  await b.snapshotter.prepare(b.ctx, "k", "", { labels: new Map([["a", "1"], [inherited, "1"]]) });
+  await b.snapshotter.prepare(b.ctx, "k", "", {
+    labels: new Map([
+      ["a", "1"],
+      [inherited, "1"],
+    ]),
+  });
   const info = await b.snapshotter.stat(b.ctx, "k");
   const updated = await b.snapshotter.update(b.ctx, { ...info, labels: new Map(Object.entries(wanted)) }, mask);
   expect(updated.labels).toEqual(new Map(Object.entries(labels)));
@@ -136,13 +161,20 @@ test("what exists already joins the lease all the same", async () => {
 });
 
 describe("targets (remote snapshotters)", () => {
-  const labels = new Map([[snapshotRefLabel, "chain"], ["own", "1"]]);
+  const labels = new Map([
+    [snapshotRefLabel, "chain"],
+    ["own", "1"],
+  ]);
 
   test("a target that the namespace has is not prepared again", async () => {
     const b = await Bench.open();
     await b.snapshot("chain");
     const ctx = await b.leased("l");
-    await expectKind(b.snapshotter.prepare(ctx, "extract", "", { labels }), "already-exists", 'target snapshot "chain"');
+    await expectKind(
+      b.snapshotter.prepare(ctx, "extract", "", { labels }),
+      "already-exists",
+      'target snapshot "chain"',
+    );
     expect(await b.store.leases.listResources(b.ctx, "l")).toEqual([{ type: "snapshots/mem", id: "chain" }]);
     expect(b.backendKeys()).toEqual(["chain"]);
   });
@@ -152,7 +184,11 @@ describe("targets (remote snapshotters)", () => {
     await b.snapshot("base");
     b.backend.remoteTargets.add("chain");
     const ctx = await b.leased("l");
-    await expectKind(b.snapshotter.prepare(ctx, "extract", "base", { labels }), "already-exists", 'target snapshot "chain"');
+    await expectKind(
+      b.snapshotter.prepare(ctx, "extract", "base", { labels }),
+      "already-exists",
+      'target snapshot "chain"',
+    );
     const info = await b.snapshotter.stat(b.ctx, "chain");
     expect(info).toMatchObject({ name: "chain", parent: "base", kind: SnapshotKind.Committed });
     expect(info.labels).toEqual(labels);

@@ -68,7 +68,11 @@ describe("containers", () => {
     await b.store.containers.create(b.ctx, container);
     await expectKind(b.store.containers.create(b.ctx, container), "already-exists", 'container "c1"');
     await b.store.containers.create(withNamespace(b.ctx, "other"), container);
-    await expectKind(b.store.containers.create(withNamespace(b.ctx, ""), container), "failed-precondition", /namespace/);
+    await expectKind(
+      b.store.containers.create(withNamespace(b.ctx, ""), container),
+      "failed-precondition",
+      /namespace/,
+    );
     await expectKind(b.store.containers.create(withNamespace(b.ctx, "a b"), container), "invalid-argument");
   });
 
@@ -88,7 +92,15 @@ describe("containers", () => {
     [["spec"], { spec: wanted.spec }],
     [["image", "snapshotkey"], { image: "new image", snapshotKey: "new key" }],
     [["extensions"], { extensions: wanted.extensions }],
-    [["extensions.f"], { extensions: new Map([["e", any("e")], ["f", any("f")]]) }],
+    [
+      ["extensions.f"],
+      {
+        extensions: new Map([
+          ["e", any("e")],
+          ["f", any("f")],
+        ]),
+      },
+    ],
     [["extensions.e"], { extensions: new Map() }],
     [
       [],

@@ -14,63 +14,68 @@ import { maskMapField, withoutAbsent } from "./masks.ts";
 const replaceable = ["labels", "spec", "extensions", "image", "snapshotkey"];
 
 /** The container store. */
-export function createContainerStore(db: MetadataDb): ContainerStore {
-  return {
-    async get(ctx: CallContext, id: string): Promise<Container> {
-      const namespace = requireNamespace(ctx);
-      checkKeyPart("container id", id);
-      const container = db.containers.get(namespace, id);
-      if (container === undefined) throw notFound(`container "${id}" in namespace "${namespace}"`);
-      return container;
-    },
+export class ContainerRecords implements ContainerStore {
+  readonly #db: MetadataDb;
 
-    async list(ctx: CallContext, filters: readonly string[]): Promise<Container[]> {
-      const namespace = requireNamespace(ctx);
-      const matches = compileFilters(filters);
-      const found: Container[] = [];
-      for (const { record } of db.containers.under(namespace)) if (matches(containerAdaptor(record))) found.push(record);
-      return found;
-    },
+  constructor(db: MetadataDb) {
+    this.#db = db;
+  }
 
-    async create(ctx: CallContext, container: Container): Promise<Container> {
-      const namespace = requireNamespace(ctx);
-      const at = now();
-      const record = normalized({ ...container, createdAt: at, updatedAt: at });
+  async get(ctx: CallContext, id: string): Promise<Container> {
+    const namespace = requireNamespace(ctx);
+    checkKeyPart("container id", id);
+    const container = this.#db.containers.get(namespace, id);
+    if (container === undefined) throw notFound(`container "${id}" in namespace "${namespace}"`);
+    return container;
+  }
+
+  async list(ctx: CallContext, filters: readonly string[]): Promise<Container[]> {
+    const namespace = requireNamespace(ctx);
+    const matches = compileFilters(filters);
+    const found: Container[] = [];
+    for (const { record } of this.#db.containers.under(namespace))
+      if (matches(containerAdaptor(record))) found.push(record);
+    return found;
+  }
+
+  async create(ctx: CallContext, container: Container): Promise<Container> {
+    const namespace = requireNamespace(ctx);
+    const at = now();
+    const record = normalized({ ...container, createdAt: at, updatedAt: at });
+    checkContainer(record);
+    await this.#db.write(() => {
+      if (this.#db.containers.has(namespace, record.id)) throw alreadyExists(`container "${record.id}"`);
+      this.#db.ensureNamespace(namespace);
+      this.#db.containers.put(record, namespace, record.id);
+    });
+    return record;
+  }
+
+  async update(ctx: CallContext, container: Container, mask: readonly string[]): Promise<Container> {
+    const namespace = requireNamespace(ctx);
+    checkKeyPart("container id", container.id);
+    return this.#db.write(() => {
+      const current = this.#db.containers.get(namespace, container.id);
+      if (current === undefined) throw notFound(`container "${container.id}" in namespace "${namespace}"`);
+      if (mask.length === 0) checkImmutable(current, container);
+      let changed = current;
+      for (const path of mask.length === 0 ? replaceable : mask) changed = applyPath(changed, container, path);
+      const record = normalized({ ...changed, updatedAt: now() });
       checkContainer(record);
-      await db.write(() => {
-        if (db.containers.has(namespace, record.id)) throw alreadyExists(`container "${record.id}"`);
-        db.ensureNamespace(namespace);
-        db.containers.put(record, namespace, record.id);
-      });
+      this.#db.containers.put(record, namespace, record.id);
       return record;
-    },
+    });
+  }
 
-    async update(ctx: CallContext, container: Container, mask: readonly string[]): Promise<Container> {
-      const namespace = requireNamespace(ctx);
-      checkKeyPart("container id", container.id);
-      return db.write(() => {
-        const current = db.containers.get(namespace, container.id);
-        if (current === undefined) throw notFound(`container "${container.id}" in namespace "${namespace}"`);
-        if (mask.length === 0) checkImmutable(current, container);
-        let changed = current;
-        for (const path of mask.length === 0 ? replaceable : mask) changed = applyPath(changed, container, path);
-        const record = normalized({ ...changed, updatedAt: now() });
-        checkContainer(record);
-        db.containers.put(record, namespace, record.id);
-        return record;
-      });
-    },
-
-    async delete(ctx: CallContext, id: string): Promise<void> {
-      const namespace = requireNamespace(ctx);
-      checkKeyPart("container id", id);
-      await db.write((scope) => {
-        if (!db.containers.has(namespace, id)) throw notFound(`container "${id}" in namespace "${namespace}"`);
-        db.containers.remove(namespace, id);
-        scope.dirty();
-      });
-    },
-  };
+  async delete(ctx: CallContext, id: string): Promise<void> {
+    const namespace = requireNamespace(ctx);
+    checkKeyPart("container id", id);
+    await this.#db.write((scope) => {
+      if (!this.#db.containers.has(namespace, id)) throw notFound(`container "${id}" in namespace "${namespace}"`);
+      this.#db.containers.remove(namespace, id);
+      scope.dirty();
+    });
+  }
 }
 
 function normalized(container: Container): Container {

@@ -96,7 +96,9 @@ describe("images", () => {
     const b = await Bench.open();
     const created = await b.store.images.create(b.ctx, { ...image, labels: map({ a: "", b: "2" }) });
     expect(created.labels).toEqual(map({ b: "2" }));
-    expect((await b.store.images.update(b.ctx, { ...image, labels: map({ b: "" }) }, ["labels.b"])).labels.size).toBe(0);
+    expect((await b.store.images.update(b.ctx, { ...image, labels: map({ b: "" }) }, ["labels.b"])).labels.size).toBe(
+      0,
+    );
   });
 
   test("keys of Object.prototype are labels like others", async () => {

@@ -13,68 +13,72 @@ import { checkKeyPart } from "../db/keys.ts";
 import { joinLease, leaveLease } from "./lease-resources.ts";
 
 /** The image store. */
-export function createImageStore(db: MetadataDb): ImageStore {
-  return {
-    async get(ctx: CallContext, name: string): Promise<Image> {
-      const namespace = requireNamespace(ctx);
-      checkKeyPart("image name", name);
-      const image = db.images.get(namespace, name);
-      if (image === undefined) throw notFound(`image "${name}"`);
-      return image;
-    },
+export class ImageRecords implements ImageStore {
+  readonly #db: MetadataDb;
 
-    async list(ctx: CallContext, filters: readonly string[]): Promise<Image[]> {
-      const namespace = requireNamespace(ctx);
-      const matches = compileFilters(filters);
-      const images: Image[] = [];
-      for (const { record } of db.images.under(namespace)) if (matches(imageAdaptor(record))) images.push(record);
-      return images;
-    },
+  constructor(db: MetadataDb) {
+    this.#db = db;
+  }
 
-    async create(ctx: CallContext, image: Image, sourceDateEpoch?: Timestamp): Promise<Image> {
-      const namespace = requireNamespace(ctx);
-      const at = sourceDateEpoch ?? now();
-      const record = normalized({ ...image, createdAt: at, updatedAt: at });
+  async get(ctx: CallContext, name: string): Promise<Image> {
+    const namespace = requireNamespace(ctx);
+    checkKeyPart("image name", name);
+    const image = this.#db.images.get(namespace, name);
+    if (image === undefined) throw notFound(`image "${name}"`);
+    return image;
+  }
+
+  async list(ctx: CallContext, filters: readonly string[]): Promise<Image[]> {
+    const namespace = requireNamespace(ctx);
+    const matches = compileFilters(filters);
+    const images: Image[] = [];
+    for (const { record } of this.#db.images.under(namespace)) if (matches(imageAdaptor(record))) images.push(record);
+    return images;
+  }
+
+  async create(ctx: CallContext, image: Image, sourceDateEpoch?: Timestamp): Promise<Image> {
+    const namespace = requireNamespace(ctx);
+    const at = sourceDateEpoch ?? now();
+    const record = normalized({ ...image, createdAt: at, updatedAt: at });
+    checkImage(record);
+    await this.#db.write(() => {
+      if (this.#db.images.has(namespace, record.name)) throw alreadyExists(`image "${record.name}"`);
+      this.#db.ensureNamespace(namespace);
+      joinLease(this.#db, ctx, namespace, "images", record.name);
+      this.#db.images.put(record, namespace, record.name);
+    });
+    return record;
+  }
+
+  async update(ctx: CallContext, image: Image, mask: readonly string[], sourceDateEpoch?: Timestamp): Promise<Image> {
+    const namespace = requireNamespace(ctx);
+    checkKeyPart("image name", image.name);
+    return this.#db.write(() => {
+      const current = this.#db.images.get(namespace, image.name);
+      if (current === undefined) throw notFound(`image "${image.name}"`);
+      const changed = { ...applyMask(current, image, mask), updatedAt: sourceDateEpoch ?? now() };
+      const record = normalized(changed);
       checkImage(record);
-      await db.write(() => {
-        if (db.images.has(namespace, record.name)) throw alreadyExists(`image "${record.name}"`);
-        db.ensureNamespace(namespace);
-        joinLease(db, ctx, namespace, "images", record.name);
-        db.images.put(record, namespace, record.name);
-      });
+      this.#db.images.put(record, namespace, record.name);
       return record;
-    },
+    });
+  }
 
-    async update(ctx: CallContext, image: Image, mask: readonly string[], sourceDateEpoch?: Timestamp): Promise<Image> {
-      const namespace = requireNamespace(ctx);
-      checkKeyPart("image name", image.name);
-      return db.write(() => {
-        const current = db.images.get(namespace, image.name);
-        if (current === undefined) throw notFound(`image "${image.name}"`);
-        const changed = { ...applyMask(current, image, mask), updatedAt: sourceDateEpoch ?? now() };
-        const record = normalized(changed);
-        checkImage(record);
-        db.images.put(record, namespace, record.name);
-        return record;
-      });
-    },
-
-    async delete(ctx: CallContext, name: string, options: DeleteImageOptions = {}): Promise<void> {
-      const namespace = requireNamespace(ctx);
-      checkKeyPart("image name", name);
-      await db.write((scope) => {
-        const current = db.images.get(namespace, name);
-        if (current === undefined) throw notFound(`image "${name}"`);
-        const { target } = options;
-        if (target !== undefined && target.digest !== current.target?.digest) {
-          throw notFound(`delete image "${name}": it has the target ${current.target?.digest}, not ${target.digest}`);
-        }
-        db.images.remove(namespace, name);
-        leaveLease(db, ctx, namespace, "images", name);
-        scope.dirty();
-      });
-    },
-  };
+  async delete(ctx: CallContext, name: string, options: DeleteImageOptions = {}): Promise<void> {
+    const namespace = requireNamespace(ctx);
+    checkKeyPart("image name", name);
+    await this.#db.write((scope) => {
+      const current = this.#db.images.get(namespace, name);
+      if (current === undefined) throw notFound(`image "${name}"`);
+      const { target } = options;
+      if (target !== undefined && target.digest !== current.target?.digest) {
+        throw notFound(`delete image "${name}": it has the target ${current.target?.digest}, not ${target.digest}`);
+      }
+      this.#db.images.remove(namespace, name);
+      leaveLease(this.#db, ctx, namespace, "images", name);
+      scope.dirty();
+    });
+  }
 }
 
 function normalized(image: Image): Image {

@@ -12,72 +12,80 @@ import { checkLeaseId } from "../db/keys.ts";
 import { addLeaseResource, checkLeaseResource } from "./lease-resources.ts";
 
 /** The lease store. Its `delete` never waits for a collection; the lease plugin adds that. */
-export function createLeaseStore(db: MetadataDb): LeaseManager {
-  const require = (namespace: string, id: string): void => {
-    if (!db.leases.has(namespace, id)) throw notFound(`lease "${id}"`);
-  };
-  return {
-    async create(ctx: CallContext, wanted: { id: string; labels: Labels }): Promise<Lease> {
-      const namespace = requireNamespace(ctx);
-      const id = wanted.id === "" ? generateLeaseId() : wanted.id;
-      checkLeaseId(id);
-      checkLabels(wanted.labels);
-      const lease: Lease = { id, createdAt: now(), labels: withoutEmptyLabels(wanted.labels) };
-      await db.write(() => {
-        if (db.leases.has(namespace, id)) throw alreadyExists(`lease "${id}"`);
-        db.ensureNamespace(namespace);
-        db.leases.put(lease, namespace, id);
-      });
-      return lease;
-    },
+export class LeaseRecords implements LeaseManager {
+  readonly #db: MetadataDb;
 
-    async delete(ctx: CallContext, id: string): Promise<void> {
-      const namespace = requireNamespace(ctx);
-      checkLeaseId(id);
-      await db.write((scope) => {
-        require(namespace, id);
-        db.leases.remove(namespace, id);
-        db.leaseResources.removeUnder(namespace, id);
-        scope.dirty();
-      });
-    },
+  constructor(db: MetadataDb) {
+    this.#db = db;
+  }
 
-    async list(ctx: CallContext, filters: readonly string[]): Promise<Lease[]> {
-      const namespace = requireNamespace(ctx);
-      const matches = compileFilters(filters);
-      const leases: Lease[] = [];
-      for (const { record } of db.leases.under(namespace)) if (matches(leaseAdaptor(record))) leases.push(record);
-      return leases;
-    },
+  async create(ctx: CallContext, wanted: { id: string; labels: Labels }): Promise<Lease> {
+    const namespace = requireNamespace(ctx);
+    const id = wanted.id === "" ? generateLeaseId() : wanted.id;
+    checkLeaseId(id);
+    checkLabels(wanted.labels);
+    const lease: Lease = { id, createdAt: now(), labels: withoutEmptyLabels(wanted.labels) };
+    await this.#db.write(() => {
+      if (this.#db.leases.has(namespace, id)) throw alreadyExists(`lease "${id}"`);
+      this.#db.ensureNamespace(namespace);
+      this.#db.leases.put(lease, namespace, id);
+    });
+    return lease;
+  }
 
-    async addResource(ctx: CallContext, id: string, resource: LeaseResource): Promise<void> {
-      const namespace = requireNamespace(ctx);
-      checkLeaseId(id);
-      checkLeaseResource(resource);
-      await db.write(() => {
-        require(namespace, id);
-        addLeaseResource(db, namespace, id, resource);
-      });
-    },
+  async delete(ctx: CallContext, id: string): Promise<void> {
+    const namespace = requireNamespace(ctx);
+    checkLeaseId(id);
+    await this.#db.write((scope) => {
+      this.#require(namespace, id);
+      this.#db.leases.remove(namespace, id);
+      this.#db.leaseResources.removeUnder(namespace, id);
+      scope.dirty();
+    });
+  }
 
-    async deleteResource(ctx: CallContext, id: string, resource: LeaseResource): Promise<void> {
-      const namespace = requireNamespace(ctx);
-      checkLeaseId(id);
-      checkLeaseResource(resource);
-      await db.write((scope) => {
-        require(namespace, id);
-        db.leaseResources.remove(namespace, id, resource.type, resource.id);
-        scope.dirty();
-      });
-    },
+  async list(ctx: CallContext, filters: readonly string[]): Promise<Lease[]> {
+    const namespace = requireNamespace(ctx);
+    const matches = compileFilters(filters);
+    const leases: Lease[] = [];
+    for (const { record } of this.#db.leases.under(namespace)) if (matches(leaseAdaptor(record))) leases.push(record);
+    return leases;
+  }
 
-    async listResources(ctx: CallContext, id: string): Promise<LeaseResource[]> {
-      const namespace = requireNamespace(ctx);
-      checkLeaseId(id);
-      require(namespace, id);
-      return [...db.leaseResources.keysUnder(namespace, id)].map((key) => ({ type: key[2] ?? "", id: key[3] ?? "" }));
-    },
-  };
+  async addResource(ctx: CallContext, id: string, resource: LeaseResource): Promise<void> {
+    const namespace = requireNamespace(ctx);
+    checkLeaseId(id);
+    checkLeaseResource(resource);
+    await this.#db.write(() => {
+      this.#require(namespace, id);
+      addLeaseResource(this.#db, namespace, id, resource);
+    });
+  }
+
+  async deleteResource(ctx: CallContext, id: string, resource: LeaseResource): Promise<void> {
+    const namespace = requireNamespace(ctx);
+    checkLeaseId(id);
+    checkLeaseResource(resource);
+    await this.#db.write((scope) => {
+      this.#require(namespace, id);
+      this.#db.leaseResources.remove(namespace, id, resource.type, resource.id);
+      scope.dirty();
+    });
+  }
+
+  async listResources(ctx: CallContext, id: string): Promise<LeaseResource[]> {
+    const namespace = requireNamespace(ctx);
+    checkLeaseId(id);
+    this.#require(namespace, id);
+    return [...this.#db.leaseResources.keysUnder(namespace, id)].map((key) => ({
+      type: key[2] ?? "",
+      id: key[3] ?? "",
+    }));
+  }
+
+  #require(namespace: string, id: string): void {
+    if (!this.#db.leases.has(namespace, id)) throw notFound(`lease "${id}"`);
+  }
 }
 
 /** `<nanosecond part of the second>-<4 base64url characters>`, as containerd's servers name leases. */

@@ -20,7 +20,9 @@ describe("namespaces", () => {
     const wanted = { name: "n1", labels: map({ b: "2" }) };
     expect((await namespaces.update(b.ctx, wanted, ["labels.b"])).labels).toEqual(map({ a: "1", b: "2" }));
     expect((await namespaces.update(b.ctx, wanted, ["labels.a"])).labels).toEqual(map({ b: "2" }));
-    expect((await namespaces.update(b.ctx, { name: "n1", labels: map({ c: "3" }) }, [])).labels).toEqual(map({ c: "3" }));
+    expect((await namespaces.update(b.ctx, { name: "n1", labels: map({ c: "3" }) }, [])).labels).toEqual(
+      map({ c: "3" }),
+    );
     await expectKind(namespaces.update(b.ctx, wanted, ["labels"]), "invalid-argument");
     await expectKind(namespaces.update(b.ctx, wanted, ["name"]), "invalid-argument");
     await b.reopen();

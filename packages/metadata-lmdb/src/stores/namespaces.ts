@@ -9,53 +9,59 @@ import type { Garbage } from "../gc/garbage.ts";
 import type { MetadataDb } from "../db/database.ts";
 
 /** The namespace store. A namespace is there once it was created, labelled, or anything was written in it. */
-export function createNamespaceStore(db: MetadataDb, garbage: Garbage): NamespaceStore {
-  return {
-    async get(_ctx: CallContext, name: string): Promise<Namespace> {
-      checkIdentifier("namespace", name);
-      return db.namespaces.get(name) ?? { name, labels: new Map() };
-    },
+export class NamespaceRecords implements NamespaceStore {
+  readonly #db: MetadataDb;
+  readonly #garbage: Garbage;
 
-    async list(_ctx: CallContext): Promise<Namespace[]> {
-      return [...db.namespaces.under()].map(({ record }) => record);
-    },
+  constructor(db: MetadataDb, garbage: Garbage) {
+    this.#db = db;
+    this.#garbage = garbage;
+  }
 
-    async create(_ctx: CallContext, { name, labels }: Namespace): Promise<Namespace> {
-      checkIdentifier("namespace", name);
-      checkLabels(labels);
-      const record: Namespace = { name, labels: withoutEmptyLabels(labels) };
-      await db.write(() => {
-        if (db.namespaces.has(name)) throw alreadyExists(`namespace "${name}"`);
-        db.namespaces.put(record, name);
-      });
+  async get(_ctx: CallContext, name: string): Promise<Namespace> {
+    checkIdentifier("namespace", name);
+    return this.#db.namespaces.get(name) ?? { name, labels: new Map() };
+  }
+
+  async list(_ctx: CallContext): Promise<Namespace[]> {
+    return [...this.#db.namespaces.under()].map(({ record }) => record);
+  }
+
+  async create(_ctx: CallContext, { name, labels }: Namespace): Promise<Namespace> {
+    checkIdentifier("namespace", name);
+    checkLabels(labels);
+    const record: Namespace = { name, labels: withoutEmptyLabels(labels) };
+    await this.#db.write(() => {
+      if (this.#db.namespaces.has(name)) throw alreadyExists(`namespace "${name}"`);
+      this.#db.namespaces.put(record, name);
+    });
+    return record;
+  }
+
+  async update(_ctx: CallContext, wanted: Namespace, mask: readonly string[]): Promise<Namespace> {
+    const { name } = wanted;
+    checkIdentifier("namespace", name);
+    return this.#db.write(() => {
+      const current = this.#db.namespaces.get(name)?.labels ?? new Map<string, string>();
+      const record: Namespace = { name, labels: maskLabels(current, wanted, mask) };
+      checkLabels(record.labels);
+      this.#db.namespaces.put(record, name);
       return record;
-    },
+    });
+  }
 
-    async update(_ctx: CallContext, wanted: Namespace, mask: readonly string[]): Promise<Namespace> {
-      const { name } = wanted;
-      checkIdentifier("namespace", name);
-      return db.write(() => {
-        const current = db.namespaces.get(name)?.labels ?? new Map<string, string>();
-        const record: Namespace = { name, labels: maskLabels(current, wanted, mask) };
-        checkLabels(record.labels);
-        db.namespaces.put(record, name);
-        return record;
-      });
-    },
-
-    async delete(_ctx: CallContext, name: string): Promise<void> {
-      checkIdentifier("namespace", name);
-      const backendRefs = await db.write(() => {
-        if (!db.namespaces.has(name)) throw notFound(`namespace "${name}"`);
-        const rest = remains(db, name);
-        if (rest.length > 0) {
-          throw failedPrecondition(`namespace "${name}" must be empty, but it still has ${rest.join(", ")}`);
-        }
-        return removeNamespace(db, name);
-      });
-      for (const ref of backendRefs) garbage.addIngest(ref);
-    },
-  };
+  async delete(_ctx: CallContext, name: string): Promise<void> {
+    checkIdentifier("namespace", name);
+    const backendRefs = await this.#db.write(() => {
+      if (!this.#db.namespaces.has(name)) throw notFound(`namespace "${name}"`);
+      const rest = remains(this.#db, name);
+      if (rest.length > 0) {
+        throw failedPrecondition(`namespace "${name}" must be empty, but it still has ${rest.join(", ")}`);
+      }
+      return removeNamespace(this.#db, name);
+    });
+    for (const ref of backendRefs) this.#garbage.addIngest(ref);
+  }
 }
 
 /** Unlike other objects a namespace has no `labels` path. */

@@ -55,7 +55,15 @@ describe("sandboxes", () => {
     [["labels"], { labels: map({ b: "2" }) }],
     [["labels.b"], { labels: map({ a: "1", b: "2" }) }],
     [["extensions"], { extensions: wanted.extensions }],
-    [["extensions.f"], { extensions: new Map([["e", any("e")], ["f", any("f")]]) }],
+    [
+      ["extensions.f"],
+      {
+        extensions: new Map([
+          ["e", any("e")],
+          ["f", any("f")],
+        ]),
+      },
+    ],
     [["spec"], { spec: any("new") }],
     [["runtime"], { runtime: wanted.runtime }],
     [[], { labels: wanted.labels, extensions: wanted.extensions, spec: wanted.spec, runtime: wanted.runtime }],

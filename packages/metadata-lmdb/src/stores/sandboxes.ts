@@ -14,65 +14,70 @@ import { maskMapField, withoutAbsent } from "./masks.ts";
 const replaceable = ["labels", "extensions", "spec", "runtime"];
 
 /** The sandbox store. */
-export function createSandboxStore(db: MetadataDb): SandboxStore {
-  return {
-    async create(ctx: CallContext, sandbox: Sandbox): Promise<Sandbox> {
-      const namespace = requireNamespace(ctx);
-      const at = now();
-      const record = normalized({ ...sandbox, createdAt: at, updatedAt: at });
+export class SandboxRecords implements SandboxStore {
+  readonly #db: MetadataDb;
+
+  constructor(db: MetadataDb) {
+    this.#db = db;
+  }
+
+  async create(ctx: CallContext, sandbox: Sandbox): Promise<Sandbox> {
+    const namespace = requireNamespace(ctx);
+    const at = now();
+    const record = normalized({ ...sandbox, createdAt: at, updatedAt: at });
+    checkSandbox(record);
+    await this.#db.write(() => {
+      if (this.#db.sandboxes.has(namespace, record.sandboxId)) throw alreadyExists(`sandbox "${record.sandboxId}"`);
+      this.#db.ensureNamespace(namespace);
+      this.#db.sandboxes.put(record, namespace, record.sandboxId);
+    });
+    return record;
+  }
+
+  async update(ctx: CallContext, sandbox: Sandbox, mask: readonly string[]): Promise<Sandbox> {
+    const namespace = requireNamespace(ctx);
+    const id = sandbox.sandboxId;
+    checkKeyPart("sandbox id", id);
+    return this.#db.write(() => {
+      const current = this.#db.sandboxes.get(namespace, id);
+      if (current === undefined) throw notFound(`sandbox "${id}"`);
+      if (mask.length === 0 && sandbox.runtime?.name !== current.runtime?.name) {
+        throw invalidArgument(`update sandbox "${id}": runtime.name is immutable`);
+      }
+      let changed = current;
+      for (const path of mask.length === 0 ? replaceable : mask) changed = applyPath(changed, sandbox, path);
+      const record = normalized({ ...changed, updatedAt: now() });
       checkSandbox(record);
-      await db.write(() => {
-        if (db.sandboxes.has(namespace, record.sandboxId)) throw alreadyExists(`sandbox "${record.sandboxId}"`);
-        db.ensureNamespace(namespace);
-        db.sandboxes.put(record, namespace, record.sandboxId);
-      });
+      this.#db.sandboxes.put(record, namespace, id);
       return record;
-    },
+    });
+  }
 
-    async update(ctx: CallContext, sandbox: Sandbox, mask: readonly string[]): Promise<Sandbox> {
-      const namespace = requireNamespace(ctx);
-      const id = sandbox.sandboxId;
-      checkKeyPart("sandbox id", id);
-      return db.write(() => {
-        const current = db.sandboxes.get(namespace, id);
-        if (current === undefined) throw notFound(`sandbox "${id}"`);
-        if (mask.length === 0 && sandbox.runtime?.name !== current.runtime?.name) {
-          throw invalidArgument(`update sandbox "${id}": runtime.name is immutable`);
-        }
-        let changed = current;
-        for (const path of mask.length === 0 ? replaceable : mask) changed = applyPath(changed, sandbox, path);
-        const record = normalized({ ...changed, updatedAt: now() });
-        checkSandbox(record);
-        db.sandboxes.put(record, namespace, id);
-        return record;
-      });
-    },
+  async get(ctx: CallContext, id: string): Promise<Sandbox> {
+    const namespace = requireNamespace(ctx);
+    checkKeyPart("sandbox id", id);
+    const sandbox = this.#db.sandboxes.get(namespace, id);
+    if (sandbox === undefined) throw notFound(`sandbox "${id}"`);
+    return sandbox;
+  }
 
-    async get(ctx: CallContext, id: string): Promise<Sandbox> {
-      const namespace = requireNamespace(ctx);
-      checkKeyPart("sandbox id", id);
-      const sandbox = db.sandboxes.get(namespace, id);
-      if (sandbox === undefined) throw notFound(`sandbox "${id}"`);
-      return sandbox;
-    },
+  async list(ctx: CallContext, filters: readonly string[]): Promise<Sandbox[]> {
+    const namespace = requireNamespace(ctx);
+    const matches = compileFilters(filters);
+    const found: Sandbox[] = [];
+    for (const { record } of this.#db.sandboxes.under(namespace))
+      if (matches(sandboxAdaptor(record))) found.push(record);
+    return found;
+  }
 
-    async list(ctx: CallContext, filters: readonly string[]): Promise<Sandbox[]> {
-      const namespace = requireNamespace(ctx);
-      const matches = compileFilters(filters);
-      const found: Sandbox[] = [];
-      for (const { record } of db.sandboxes.under(namespace)) if (matches(sandboxAdaptor(record))) found.push(record);
-      return found;
-    },
-
-    async delete(ctx: CallContext, id: string): Promise<void> {
-      const namespace = requireNamespace(ctx);
-      checkKeyPart("sandbox id", id);
-      await db.write(() => {
-        if (!db.sandboxes.has(namespace, id)) throw notFound(`sandbox "${id}"`);
-        db.sandboxes.remove(namespace, id);
-      });
-    },
-  };
+  async delete(ctx: CallContext, id: string): Promise<void> {
+    const namespace = requireNamespace(ctx);
+    checkKeyPart("sandbox id", id);
+    await this.#db.write(() => {
+      if (!this.#db.sandboxes.has(namespace, id)) throw notFound(`sandbox "${id}"`);
+      this.#db.sandboxes.remove(namespace, id);
+    });
+  }
 }
 
 function normalized(sandbox: Sandbox): Sandbox {

@@ -10,7 +10,11 @@ for (const policy of ["shared", "isolated"] as const) {
     `metadata over local, ${policy}`,
     async (root) => {
       const backend = await openContentStore(join(root, "content"));
-      const metadata = await openMetadataStore({ root: join(root, "metadata"), content: backend, sharingPolicy: policy });
+      const metadata = await openMetadataStore({
+        root: join(root, "metadata"),
+        content: backend,
+        sharingPolicy: policy,
+      });
       return {
         store: metadata.content,
         ctx: createContext({ namespace: "testing" }),

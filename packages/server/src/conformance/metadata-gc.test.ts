@@ -106,7 +106,12 @@ test("pulled images stay, deleted ones go, from the disk too", async () => {
   });
   await metadata.images.delete(ctx, "two");
   const { removed } = await metadata.collectGarbage(ctx);
-  expect(removed).toEqual(new Map([["content", 5], ["snapshot", 1]]));
+  expect(removed).toEqual(
+    new Map([
+      ["content", 5],
+      ["snapshot", 1],
+    ]),
+  );
   expect(await world.blobs()).toEqual(blobsOf("one", 5).sort());
   // The layers of "one", and the container's with its two parents.
   expect(await world.layers()).toHaveLength(5 + 3);
