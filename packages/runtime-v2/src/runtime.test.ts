@@ -1,4 +1,4 @@
-import { existsSync, lstatSync, readdirSync, readlinkSync, statSync } from "node:fs";
+import { existsSync, lstatSync, readdirSync, readFileSync, readlinkSync, statSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -135,6 +135,9 @@ describe("a task with a real shim", () => {
       expect.arrayContaining([`TTRPC_ADDRESS=${harness.ttrpcAddress}`, `NAMESPACE=${harness.namespace}`]),
     );
     expect(environ).toContain("CTRD_TEST=yes");
+    // The shim adjusts its own score: the daemon's and one more.
+    const [daemons, its] = ["self", shim].map((pid) => Number(readFileSync(`/proc/${pid}/oom_score_adj`, "utf8")));
+    expect(its).toBe((daemons ?? 0) + 1);
     await end(task);
   });
 
