@@ -1,3 +1,4 @@
+import { flushCompileCache } from "node:module";
 import { createDaemon } from "../daemon.ts";
 import { createLogger } from "../log.ts";
 import { bindSignals } from "../signals.ts";
@@ -23,6 +24,8 @@ export async function serve(options: Arguments): Promise<void> {
     flush();
     throw error;
   }
+  // A daemon may be killed before it exits by itself, which is when Node would write the cache.
+  flushCompileCache();
 }
 
 function ignore(): void {}

@@ -1,5 +1,5 @@
 import type { AST } from "toml-eslint-parser";
-import { parseTOML } from "toml-eslint-parser";
+import { ParseError, parseTOML } from "toml-eslint-parser";
 import type { KeyPath } from "./key-path.ts";
 
 /** A place in a text; both count from 1. */
@@ -10,7 +10,7 @@ export interface Position {
 
 /** Where the key `path` stands in a TOML text, or the nearest table around it; undefined when there is neither. */
 export function locate(text: string, path: KeyPath): Position | undefined {
-  const positions = collectPositions(parseTOML(text).body[0]);
+  const positions = collectPositions(text);
   for (let length = path.length; length > 0; length--) {
     const position = positions.get(JSON.stringify(path.slice(0, length)));
     if (position !== undefined) return position;
@@ -20,9 +20,9 @@ export function locate(text: string, path: KeyPath): Position | undefined {
 
 type Positions = Map<string, Position>;
 
-function collectPositions(top: AST.TOMLTopLevelTable): Positions {
+function collectPositions(text: string): Positions {
   const positions: Positions = new Map();
-  for (const entry of top.body) {
+  for (const entry of parseTop(text)) {
     if (entry.type === "TOMLKeyValue") {
       addKeyValue(positions, [], entry);
       continue;
@@ -33,6 +33,16 @@ function collectPositions(top: AST.TOMLTopLevelTable): Positions {
     for (const item of entry.body) addKeyValue(positions, entry.resolvedKey, item);
   }
   return positions;
+}
+
+function parseTop(text: string): AST.TOMLTopLevelTable["body"] {
+  try {
+    return parseTOML(text).body[0].body;
+  } catch (error) {
+    // The values are read by another parser. Where this one is stricter, a message goes without its position.
+    if (error instanceof ParseError) return [];
+    throw error;
+  }
 }
 
 function addKeyValue(positions: Positions, base: KeyPath, entry: AST.TOMLKeyValue): void {
