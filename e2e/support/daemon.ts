@@ -1,7 +1,7 @@
 /** A daemon under test on its own root, state, socket, temp directory and namespace. */
 import type { ChildProcess } from "node:child_process";
 import { randomBytes } from "node:crypto";
-import { mkdirSync, mkdtempSync } from "node:fs";
+import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { startContainerd, startCtrd, type TestDaemon } from "@ctrd/testkit/fixtures";
 import type { CommandOptions, CommandResult } from "./command.ts";
@@ -127,6 +127,11 @@ export async function startDaemon(name: string, options: DaemonOptions = {}): Pr
   process.env["TMPDIR"] = join(dir, "tmp");
   mkdirSync(process.env["TMPDIR"]);
   const fixtureOptions = { dir, ...(options.config === undefined ? {} : { extraConfig: options.config }) };
-  const fixture = await (kind === "containerd" ? startContainerd(fixtureOptions) : startCtrd(fixtureOptions));
-  return new Daemon(kind, dir, fixture);
+  try {
+    const fixture = await (kind === "containerd" ? startContainerd(fixtureOptions) : startCtrd(fixtureOptions));
+    return new Daemon(kind, dir, fixture);
+  } catch (error) {
+    rmSync(dir, { recursive: true, force: true });
+    throw error;
+  }
 }

@@ -20,7 +20,10 @@ export async function openHarness(name: string, options: DaemonOptions & { pull?
   requirePeers(["ctr", "containerd-shim-runc-v2", "runc", "docker-registry", "busybox"]);
   // First the registry: its files must not be in the temp directory that the leak check wants to see empty.
   const registry = await startRegistry();
-  const daemon = await startDaemon(name, options);
+  const daemon = await startDaemon(name, options).catch(async (error: unknown) => {
+    await registry[Symbol.asyncDispose]();
+    throw error;
+  });
   const busybox = await busyboxImage({ applets: "symlink" });
   const image = await pushImage(registry, "e2e/busybox", "1", busybox);
   if (options.pull !== false) await daemon.ctr(["images", "pull", "--plain-http", image]);

@@ -1,0 +1,11 @@
+/** The works, in the order in which they are done: the idle memory first, while the daemons are fresh. */
+import { contentRead, contentWrite } from "./works/content.ts";
+import { idleMemory } from "./works/memory.ts";
+import { prepareSnapshots } from "./works/prepare.ts";
+import { pull } from "./works/pull.ts";
+import { runContainer } from "./works/run.ts";
+import { unpack } from "./works/unpack.ts";
+import type { Work } from "./work.ts";
+
+export const works: readonly Work[] =
+  [...idleMemory, runContainer, prepareSnapshots, pull, contentWrite, contentRead, unpack];
