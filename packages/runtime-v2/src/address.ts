@@ -61,6 +61,8 @@ export function parseEndpoint(text: string, version: number): Endpoint {
 
 /** The socket that Go's shims choose for a task (or for its group). */
 export function usualSocketAddress(socketDir: string, grpcAddress: string, namespace: string, id: string): string {
-  const hash = createHash("sha256").update(join(grpcAddress, namespace, id)).digest("hex");
+  const hash = createHash("sha256")
+    .update(join(grpcAddress, namespace, id))
+    .digest("hex");
   return `unix://${join(socketDir, hash)}`;
 }

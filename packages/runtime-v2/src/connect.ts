@@ -29,7 +29,9 @@ export interface ConnectOptions {
  */
 export async function connectShim(endpoint: Endpoint, options: ConnectOptions): Promise<TtrpcClient> {
   if (endpoint.protocol !== "ttrpc") {
-    throw notImplemented(`shim protocol "${endpoint.protocol}" at ${endpoint.address}; this daemon speaks ttrpc to shims`);
+    throw notImplemented(
+      `shim protocol "${endpoint.protocol}" at ${endpoint.address}; this daemon speaks ttrpc to shims`,
+    );
   }
   const path = socketPath(endpoint.address);
   const late = AbortSignal.timeout(options.timeoutMs);

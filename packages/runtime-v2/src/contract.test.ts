@@ -114,7 +114,9 @@ describe("answers of start", () => {
 
   it("are refused when empty or of a version to come", () => {
     expect(kindThrown(() => parseStartOutput(Buffer.from("\n")))).toBe("invalid-argument");
-    expect(kindThrown(() => parseStartOutput(Buffer.from('{"version":4,"address":"unix:///x"}')))).toBe("not-implemented");
+    expect(kindThrown(() => parseStartOutput(Buffer.from('{"version":4,"address":"unix:///x"}')))).toBe(
+      "not-implemented",
+    );
     const four = BootstrapResult.encode(BootstrapResult.create({ version: 4, address, protocol: "ttrpc" })).finish();
     expect(kindThrown(() => parseStartOutput(four))).toBe("not-implemented");
   });
@@ -132,7 +134,11 @@ describe("addresses", () => {
   });
 
   it("have a stored form, and a usual one that real shims choose", () => {
-    expect(parseEndpoint("ttrpc+unix:///run/x", 3)).toEqual({ version: 3, protocol: "ttrpc", address: "unix:///run/x" });
+    expect(parseEndpoint("ttrpc+unix:///run/x", 3)).toEqual({
+      version: 3,
+      protocol: "ttrpc",
+      address: "unix:///run/x",
+    });
     expect(kindThrown(() => parseEndpoint("unix:///run/x", 3))).toBe("invalid-argument");
     // Seen from Debian's shim with -namespace probe -address /tmp/shimprobe/x.sock -id t1-any.
     expect(usualSocketAddress("/run/containerd/s", "/tmp/shimprobe/x.sock", "probe", "t1-any")).toBe(
@@ -182,7 +188,12 @@ describe("start gates", () => {
 describe("configuration", () => {
   it("has containerd's defaults and refuses nonsense", async () => {
     expect(await shimManagerConfig.standard["~standard"].validate({})).toEqual({ value: { env: [], socket_dir: "" } });
-    for (const bad of [{ env: ["novalue"] }, { socket_dir: "relative" }, { socket_dir: `/${"x".repeat(42)}` }, { a: 1 }]) {
+    for (const bad of [
+      { env: ["novalue"] },
+      { socket_dir: "relative" },
+      { socket_dir: `/${"x".repeat(42)}` },
+      { a: 1 },
+    ]) {
       expect(await shimManagerConfig.standard["~standard"].validate(bad)).toHaveProperty("issues");
     }
     const platforms = [expect.stringMatching(/^linux\//)];

@@ -112,11 +112,7 @@ async function launch(
 
 /** Connects to the shim of a sandbox. */
 async function join(bundle: Bundle, endpoint: Endpoint, sandboxId: string, binary: string): Promise<ShimParts> {
-  await Promise.all([
-    bundle.writeSandbox(sandboxId),
-    bundle.writeEndpoint(endpoint),
-    bundle.writeShimBinary(binary),
-  ]);
+  await Promise.all([bundle.writeSandbox(sandboxId), bundle.writeEndpoint(endpoint), bundle.writeShimBinary(binary)]);
   const connection = await connectShim(endpoint, { timeoutMs: dialTimeoutMs, retry: false });
   const client = new TaskClient(connection, endpoint.version, bundle.namespace);
   return { bundle, endpoint, client, binary, log: undefined, sandboxed: true };

@@ -132,7 +132,9 @@ describe("a shim's start", () => {
   it("fails with what the shim printed, and leaves nothing", async () => {
     writeShim("containerd-shim-fake-v1", "echo no luck today >&2; exit 1");
     await open();
-    expect(await failure(runtime.create(harness.ctx, "t", options()))).toMatch(/^unknown: .*exit code 1: no luck today/);
+    expect(await failure(runtime.create(harness.ctx, "t", options()))).toMatch(
+      /^unknown: .*exit code 1: no luck today/,
+    );
     expect(existsSync(join(harness.stateDir, harness.namespace, "t"))).toBe(false);
   });
 
@@ -249,7 +251,10 @@ describe("a container in a sandbox", () => {
     server.register(TaskV2, fakeHandlers(2) as Handlers<typeof TaskV2>);
     writeShim("containerd-shim-fake-v1", `printf 'unix://${socket()}'`);
     await open({ sandboxes, timeouts: new Map([["io.containerd.timeout.shim.shutdown", 100]]) });
-    for (const more of [{ ...joined(), sandboxId: "elsewhere" }, { ...joined(), taskApiVersion: 2 }]) {
+    for (const more of [
+      { ...joined(), sandboxId: "elsewhere" },
+      { ...joined(), taskApiVersion: 2 },
+    ]) {
       await runtime.create(harness.ctx, "t", options(more));
       await runtime.delete(harness.ctx, "t");
     }

@@ -157,7 +157,8 @@ async function isSandbox(manager: ShimManager, bundle: Bundle): Promise<boolean>
 async function endEmptyShim(manager: ShimManager, parts: ShimParts): Promise<void> {
   const { client, bundle, sandboxed } = parts;
   try {
-    if (!sandboxed) await client.call("shutdown", { id: bundle.id, now: false }, { timeoutMs: manager.timeouts.shutdown });
+    if (!sandboxed)
+      await client.call("shutdown", { id: bundle.id, now: false }, { timeoutMs: manager.timeouts.shutdown });
   } catch (error) {
     if (!isClosed(error)) manager.log.error({ bundle: bundle.path, err: messageOf(error) }, "shut down shim");
   }
@@ -187,11 +188,7 @@ async function removeHalfRemoved(
 }
 
 /** After a reboot the bundles are gone, the work directories are not. */
-async function removeOrphanedWork(
-  manager: ShimManager,
-  dirs: RuntimeDirs,
-  alive: ReadonlySet<string>,
-): Promise<void> {
+async function removeOrphanedWork(manager: ShimManager, dirs: RuntimeDirs, alive: ReadonlySet<string>): Promise<void> {
   for (const namespace of await directories(dirs.root)) {
     for (const id of await directories(join(dirs.root, namespace))) {
       if (alive.has(join(namespace, id))) continue;

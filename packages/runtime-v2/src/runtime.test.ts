@@ -112,7 +112,9 @@ describe("a task with a real shim", () => {
     expect(mode(join(bundle, "shim-binary-path"))).toBe("600");
     const bootstrap = JSON.parse(await readFile(join(bundle, "bootstrap.json"), "utf8")) as { address: string };
     expect(bootstrap).toMatchObject({ version: 2, protocol: "ttrpc" });
-    expect(bootstrap.address).toBe(`unix://${(await readFile(join(bundle, "address"), "utf8")).slice("unix://".length)}`);
+    expect(bootstrap.address).toBe(
+      `unix://${(await readFile(join(bundle, "address"), "utf8")).slice("unix://".length)}`,
+    );
     const socket = bootstrap.address.slice("unix://".length);
     expect(existsSync(socket)).toBe(true);
     await end(task);
@@ -186,7 +188,10 @@ describe("a task with a real shim", () => {
     const stats = await task.stats(harness.ctx);
     expect(stats?.typeUrl).toMatch(/io\.containerd\.cgroups\.v[12]\.Metrics$/);
     expect(stats?.value.length).toBeGreaterThan(10);
-    const resources = { typeUrl: "types.containerd.io/opencontainers/runtime-spec/1/LinuxResources", value: Buffer.from('{"pids":{"limit":77}}') };
+    const resources = {
+      typeUrl: "types.containerd.io/opencontainers/runtime-spec/1/LinuxResources",
+      value: Buffer.from('{"pids":{"limit":77}}'),
+    };
     await task.update(harness.ctx, resources, new Map());
     await end(task);
   });
@@ -206,7 +211,10 @@ describe("a task with a real shim", () => {
 
   it("shares a shim within a group, which lives until the last task is deleted", async () => {
     const annotations = { "io.containerd.runc.v2.group": "pod" };
-    const [first, second] = [await create("g1", { args: sleeper, annotations }), await create("g2", { args: sleeper, annotations })];
+    const [first, second] = [
+      await create("g1", { args: sleeper, annotations }),
+      await create("g2", { args: sleeper, annotations }),
+    ];
     await first.start(harness.ctx, "");
     await second.start(harness.ctx, "");
     const shim = shimPid(harness.namespace, "g1");
@@ -266,8 +274,13 @@ describe("failures", () => {
   });
 
   it("leave nothing when there is no shim", async () => {
-    const options = { ...harness.createOptions("noshim", io(), { args: sleeper }), runtime: "io.containerd.nothere.v1" };
-    expect(await failure(runtime.create(harness.ctx, "noshim", options))).toMatch(/^not-found: .*containerd-shim-nothere-v1/);
+    const options = {
+      ...harness.createOptions("noshim", io(), { args: sleeper }),
+      runtime: "io.containerd.nothere.v1",
+    };
+    expect(await failure(runtime.create(harness.ctx, "noshim", options))).toMatch(
+      /^not-found: .*containerd-shim-nothere-v1/,
+    );
     expect(existsSync(bundleOf("noshim"))).toBe(false);
     for (const name of ["runc", "a/b.c"]) {
       const bad = runtime.create(harness.ctx, "noshim", { ...options, runtime: name });
@@ -289,7 +302,9 @@ describe("failures", () => {
   it("refuse malformed ids and a missing namespace", async () => {
     expect(await failure(create("../up", { args: sleeper }))).toMatch(/^invalid-argument/);
     const options = harness.createOptions("x", io(), { args: sleeper });
-    expect(await failure(runtime.create({ ...harness.ctx, namespace: "" }, "x", options))).toMatch(/^failed-precondition/);
+    expect(await failure(runtime.create({ ...harness.ctx, namespace: "" }, "x", options))).toMatch(
+      /^failed-precondition/,
+    );
   });
 
   it("of -info: a 1.x shim does not know it", async () => {
@@ -336,10 +351,17 @@ describe("a restarted daemon", () => {
     await stopped.wait(harness.ctx, "");
     await runtime.close();
     runtime = await harness.runtime();
-    expect((await runtime.list(harness.ctx, false)).map((task) => task.id).sort()).toEqual(["running", "stopped", "stopping"]);
+    expect((await runtime.list(harness.ctx, false)).map((task) => task.id).sort()).toEqual([
+      "running",
+      "stopped",
+      "stopping",
+    ]);
     const again = await runtime.get(harness.ctx, "running");
     expect(again.pid).toBe(running.pid);
-    expect(await (await runtime.get(harness.ctx, "stopping")).wait(harness.ctx, "")).toMatchObject({ exitStatus: 5, pid: stopping.pid });
+    expect(await (await runtime.get(harness.ctx, "stopping")).wait(harness.ctx, "")).toMatchObject({
+      exitStatus: 5,
+      pid: stopping.pid,
+    });
     expect(await runtime.delete(harness.ctx, "stopping")).toMatchObject({ exitStatus: 5 });
     expect(await runtime.delete(harness.ctx, "stopped")).toMatchObject({ exitStatus: 6 });
     await end(again);

@@ -42,7 +42,10 @@ export class ServiceRegistry {
     for (const [key, method] of Object.entries(definition.methods)) {
       const handler = (handlers as Readonly<Record<string, AnyHandler | undefined>>)[key];
       if (handler === undefined) continue;
-      methods.set(method.name, { definition: method, handler: (call, request) => handler.call(handlers, call, request) });
+      methods.set(method.name, {
+        definition: method,
+        handler: (call, request) => handler.call(handlers, call, request),
+      });
     }
     this.#services.set(definition.fullName, methods);
   }

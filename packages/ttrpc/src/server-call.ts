@@ -142,7 +142,14 @@ export class ServerCall {
     }
     if (this.#answered) return;
     this.#answered = true;
-    this.#connection.send(this.streamId, FrameType.data, FrameFlag.remoteClosed | FrameFlag.noData, nothing, 0, nothing);
+    this.#connection.send(
+      this.streamId,
+      FrameType.data,
+      FrameFlag.remoteClosed | FrameFlag.noData,
+      nothing,
+      0,
+      nothing,
+    );
   }
 
   #fail(error: unknown): void {

@@ -162,7 +162,9 @@ describe("client and server", () => {
       const call = client.call(Demo, "hang", kv(""), { signal: controller.signal });
       setTimeout(() => controller.abort(), 20);
       expect(await kindOfRejection(call)).toMatch(/^canceled/);
-      expect(await kindOfRejection(client.call(Demo, "echo", kv(""), { signal: controller.signal }))).toMatch(/^cancel/);
+      expect(await kindOfRejection(client.call(Demo, "echo", kv(""), { signal: controller.signal }))).toMatch(
+        /^cancel/,
+      );
     }));
 
   it("fails pending calls when the connection is lost, and tells onClose", async () => {
