@@ -7,9 +7,10 @@ import type { CallContext } from "@ctrd/core/context";
 import { withNamespace } from "@ctrd/core/context";
 import { isKind, messageOf } from "@ctrd/core/errors";
 import type { Snapshotter } from "@ctrd/core/snapshots";
-import { namesBackend } from "../snapshots/snapshot-records.ts";
 import type { Shared } from "../shared.ts";
 import { blobPin, ingestPin, snapshotPin } from "../shared.ts";
+import { namesBackend } from "../snapshots/snapshot-records.ts";
+import { createYield } from "./slices.ts";
 
 /** Removals at once in one backend. */
 const concurrency = 16;
@@ -58,7 +59,11 @@ export class BackendCleaner {
     const { garbage } = this.#shared;
     const listCtx = withNamespace(ctx, anyNamespace);
     if (!this.#listed.has("content")) {
-      for await (const { digest } of this.#content.list(listCtx, [])) garbage.addBlob(digest);
+      const yieldTurn = createYield();
+      for await (const { digest } of this.#content.list(listCtx, [])) {
+        garbage.addBlob(digest);
+        await yieldTurn();
+      }
       for (const { ref } of await this.#content.listStatuses(listCtx, [])) garbage.addIngest(ref);
       this.#listed.add("content");
     }
@@ -86,7 +91,11 @@ export class BackendCleaner {
     const listCtx = withNamespace(ctx, anyNamespace);
     const first = !this.#listed.has(`snapshotter\0${name}`);
     if (first) {
-      for await (const info of snapshotter.walk(listCtx, [])) garbage.addSnapshot(name, info.name);
+      const yieldTurn = createYield();
+      for await (const info of snapshotter.walk(listCtx, [])) {
+        garbage.addSnapshot(name, info.name);
+        await yieldTurn();
+      }
       this.#listed.add(`snapshotter\0${name}`);
     }
     const removed = await this.#removeSnapshots(ctx, name, snapshotter, garbage.takeSnapshots(name));
@@ -181,10 +190,15 @@ function sequenceOf(backendKey: string): number {
   return match === null ? 0 : Number(match[1]);
 }
 
+/** Works on several items at once. Most of a first clean-up is look-ups that wait for nothing, so it yields itself. */
 async function forEach<T>(items: readonly T[], work: (item: T) => Promise<void>): Promise<void> {
   const queue = items.values();
+  const yieldTurn = createYield();
   const worker = async (): Promise<void> => {
-    for (const item of queue) await work(item);
+    for (const item of queue) {
+      await work(item);
+      await yieldTurn();
+    }
   };
   await Promise.all(Array.from({ length: Math.min(concurrency, items.length) }, worker));
 }

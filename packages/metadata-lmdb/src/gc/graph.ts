@@ -64,7 +64,8 @@ export class Graph {
   async garbage(slices: Slices): Promise<string[]> {
     const done = new Set<string>();
     const postorder: string[] = [];
-    for (const node of this.#candidates) {
+    for (const [i, node] of this.#candidates.entries()) {
+      if (i % 1000 === 0) await slices.yield();
       if (this.isKept(node) || done.has(node)) continue;
       this.#visit(node, done, postorder);
       await slices.yield();

@@ -6,6 +6,16 @@ import { setImmediate } from "node:timers/promises";
 /** Longest slice, in milliseconds. */
 export const sliceMs = 5;
 
+/** Makes a function that lets others run when `sliceMs` have passed since it last did. */
+export function createYield(): () => Promise<void> {
+  let start = performance.now();
+  return async () => {
+    if (performance.now() - start < sliceMs) return;
+    await setImmediate();
+    start = performance.now();
+  };
+}
+
 export class Slices {
   readonly #signal: AbortSignal;
   #start = performance.now();
