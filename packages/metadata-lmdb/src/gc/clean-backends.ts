@@ -166,9 +166,8 @@ export class BackendCleaner {
 
   #namesBlob(digest: string): boolean {
     const { db } = this.#shared;
-    if (!db.sharedIngests.isEmpty(digest)) return true;
     for (const [namespace = ""] of db.namespaces.keysUnder()) if (db.blobs.has(namespace, digest)) return true;
-    return false;
+    return !db.sharedIngests.isEmpty(digest);
   }
 
   #namesIngest(backendRef: string): boolean {
