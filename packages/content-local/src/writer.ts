@@ -25,7 +25,7 @@ import { writeUpdatedAt } from "./ingests.ts";
 import { RunningDigest } from "./running-digest.ts";
 
 /** Large writes are cut to this size, so that the hashing thread works on one piece while the next is written. */
-const pieceSize = 256 * 1024;
+const pieceSize = 512 * 1024;
 
 /** What a writer needs of its store. */
 export interface WriterParts {
