@@ -85,14 +85,14 @@ test("bad input: an image, a container, a task, a snapshot, a digest that does n
   expect(await fails("containers", "info", "nobody")).toContain(`container "nobody" in namespace "${h.daemon.namespace}": not found`);
   expect(await fails("tasks", "kill", "nobody")).toContain("nobody");
   expect(await fails("snapshots", "info", "nothing")).toMatch(/nothing.*not found/);
-  expect(await fails("content", "get", absent)).toContain(`content digest ${absent}: not found`);
+  expect(await fails("content", "get", absent)).toMatch(new RegExp(`${absent}.*: not found`));
   expect(await fails("images", "pull", "--plain-http", `${h.registry.host}/no/such:tag`)).toContain("not found");
 });
 
 test("bad input: a digest that does not fit the data is refused, and nothing is stored", async () => {
   const wrong = `sha256:${"1".repeat(64)}`;
   const ingest = ["content", "ingest", "--expected-size", "5", "--expected-digest", wrong, "bad-digest"];
-  expect(await h.daemon.ctrFails(ingest, { input: "hello" })).toMatch(/unexpected commit digest.*failed precondition/);
+  expect(await h.daemon.ctrFails(ingest, { input: "hello" })).toMatch(/unexpected (commit )?digest.*failed precondition/);
   expect(await ctr("content", "ls", "-q")).not.toContain(sha256("hello"));
   const size = ["content", "ingest", "--expected-size", "7", "--expected-digest", `sha256:${sha256("hello")}`, "bad-size"];
   expect(await h.daemon.ctrFails(size, { input: "hello" })).toMatch(/bad-size|size|EOF/);
@@ -123,7 +123,7 @@ test("bad input: a truncated layer fails to unpack, and leaves no snapshot", asy
   const root = memoryBlob(whole.root.descriptor.mediaType, JSON.stringify({ ...manifest, layers: [cut.descriptor] }));
   const ref = await pushImage(h.registry, "e2e/truncated", "1", { root, blobs: [cut, whole.config] });
   const before = tableRows(await ctr("snapshots", "ls"));
-  expect(await fails("images", "pull", "--plain-http", ref)).toMatch(/failed to extract layer.*(unexpected EOF|truncated|ends)/s);
+  expect(await fails("images", "pull", "--plain-http", ref)).toMatch(/failed to extract layer.*unexpected (EOF|end of file)/s);
   await ctr("images", "rm", "--sync", ref);
   expect(tableRows(await ctr("snapshots", "ls"))).toEqual(before);
   expect(await mountsBelow(h.daemon.dir)).toEqual([]);

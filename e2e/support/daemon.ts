@@ -6,6 +6,7 @@ import { join } from "node:path";
 import { startContainerd, startCtrd, type TestDaemon } from "@ctrd/testkit/fixtures";
 import type { CommandOptions, CommandResult } from "./command.ts";
 import { describe, run, start } from "./command.ts";
+import { runName } from "./machine-state.ts";
 import { daemonKind, repository } from "./peers.ts";
 
 export interface DaemonOptions {
@@ -28,7 +29,7 @@ export class Daemon {
   readonly dir: string;
   /** TMPDIR of the daemon and of every ctr. */
   readonly tmp: string;
-  readonly namespace: string = `e2e-${randomBytes(4).toString("hex")}`;
+  readonly namespace: string = `${runName()}-${randomBytes(2).toString("hex")}`;
   /** Every container id and namespace handed out. */
   readonly ids: Set<string> = new Set();
   readonly namespaces: Set<string> = new Set([this.namespace]);
@@ -122,7 +123,7 @@ export class Daemon {
 /** Starts a daemon of the kind under test in a new directory. */
 export async function startDaemon(name: string, options: DaemonOptions = {}): Promise<Daemon> {
   const kind = options.kind ?? daemonKind;
-  const dir = mkdtempSync(`/tmp/ctrd-e2e-${name}-`);
+  const dir = mkdtempSync(`/tmp/ctrd-${runName()}-${name}-`);
   // Inherited by the daemon: whatever it forgets in its temp directory is found by the leak check.
   process.env["TMPDIR"] = join(dir, "tmp");
   mkdirSync(process.env["TMPDIR"]);

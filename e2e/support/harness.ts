@@ -24,18 +24,17 @@ export async function openHarness(name: string, options: DaemonOptions & { pull?
     await registry[Symbol.asyncDispose]();
     throw error;
   });
-  const busybox = await busyboxImage({ applets: "symlink" });
-  const image = await pushImage(registry, "e2e/busybox", "1", busybox);
-  if (options.pull !== false) await daemon.ctr(["images", "pull", "--plain-http", image]);
-  return {
-    daemon,
-    registry,
-    busybox,
-    image,
-    path: (file) => join(daemon.dir, file),
-    async close() {
-      await registry[Symbol.asyncDispose]();
-      await closeDaemon(daemon);
-    },
+  const close = async (): Promise<void> => {
+    await registry[Symbol.asyncDispose]();
+    await closeDaemon(daemon);
   };
+  try {
+    const busybox = await busyboxImage({ applets: "symlink" });
+    const image = await pushImage(registry, "e2e/busybox", "1", busybox);
+    if (options.pull !== false) await daemon.ctr(["images", "pull", "--plain-http", image]);
+    return { daemon, registry, busybox, image, path: (file) => join(daemon.dir, file), close };
+  } catch (error) {
+    await close();
+    throw error;
+  }
 }

@@ -9,11 +9,21 @@ import { list } from "./machine-state.ts";
 
 /** Ends everything of the daemon, removes its directory, and throws when something stayed behind. */
 export async function closeDaemon(daemon: Daemon): Promise<void> {
-  if (!(await connects(daemon.address))) await daemon.restart();
-  for (const namespace of daemon.namespaces) await emptyNamespace(daemon, namespace);
-  await daemon.stop();
-  await expectNothingLeft(daemon);
-  rmSync(daemon.dir, { recursive: true, force: true });
+  try {
+    if (!(await connects(daemon.address))) await daemon.restart();
+    for (const namespace of daemon.namespaces) await emptyNamespace(daemon, namespace);
+  } finally {
+    await daemon.stop();
+  }
+  try {
+    await expectNothingLeft(daemon);
+  } finally {
+    for (const namespace of daemon.namespaces) {
+      // runc leaves these two behind, and `--cgroup` does not know the unified hierarchy of a hybrid machine.
+      for (const dir of [`/run/containerd/runc/${namespace}`, ...namespaceCgroups(namespace)]) removeIfEmpty(dir);
+    }
+    rmSync(daemon.dir, { recursive: true, force: true });
+  }
 }
 
 /** Deletes what a namespace holds, as a user would, and the namespace with its cgroup. */
@@ -46,10 +56,6 @@ export async function expectNothingLeft(daemon: Daemon): Promise<void> {
   await until("nothing is left", () => (left = leftovers(daemon)).length === 0, 5_000).catch(() => {
     throw new Error(`left behind by the daemon in ${daemon.dir}:\n  ${left.join("\n  ")}\n${daemon.logs().slice(-1500)}`);
   });
-  for (const namespace of daemon.namespaces) {
-    // runc leaves these two behind, and `--cgroup` does not know the unified hierarchy of a hybrid machine.
-    for (const dir of [`/run/containerd/runc/${namespace}`, ...namespaceCgroups(namespace)]) removeIfEmpty(dir);
-  }
 }
 
 /** Everything that carries the daemon's directory, one of its namespaces or one of its container ids. */

@@ -2,6 +2,13 @@
 import { readdirSync } from "node:fs";
 import { join } from "node:path";
 
+/** Part of the name of everything that this run of the tests makes. */
+export function runName(): string {
+  const run = process.env["CTRD_E2E_RUN"];
+  if (run === undefined) throw new Error("CTRD_E2E_RUN is not set: run the tests with e2e/vitest.config.ts");
+  return `e2e-${run}`;
+}
+
 /** Entries of the directories that daemons share, and the namespaces of the network. */
 export function machineState(): string[] {
   const cgroups = list("/sys/fs/cgroup").flatMap((controller) => list(controller));
