@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { constants } from "node:os";
 import type { CallContext } from "@ctrd/core/context";
 import { isKind, messageOf } from "@ctrd/core/errors";
 import type { Any } from "@ctrd/core/records";
@@ -62,7 +63,8 @@ export async function createTask(
       joined === undefined
         ? await launch(manager, bundle, looked.value, effectiveOptions(options))
         : await join(bundle, joined, options.sandboxId ?? "", looked.value.path);
-    const { pid } = await callCreate(ctx, parts, options);
+    ctx.signal.throwIfAborted();
+    const { pid } = await callCreate(ctx, manager, parts, options);
     return { parts, pid };
   } catch (error) {
     if (parts === undefined) await removeBundle(manager, bundle);
@@ -141,7 +143,16 @@ async function sandboxEndpoint(
   return endpoint !== undefined && endpoint.version >= 3 ? endpoint : undefined;
 }
 
-async function callCreate(ctx: CallContext, parts: ShimParts, options: CreateTaskOptions): Promise<{ pid: number }> {
+/**
+ * Calls Create. A caller that gives up is not followed at once: the shim goes on creating, and a Delete that it sees
+ * before it knows the container would find nothing. So the answer is awaited for as long as clean-up may take.
+ */
+async function callCreate(
+  ctx: CallContext,
+  manager: ShimManager,
+  parts: ShimParts,
+  options: CreateTaskOptions,
+): Promise<{ pid: number }> {
   const { bundle, client } = parts;
   const { stdin, stdout, stderr, terminal } = options.io;
   const request = {
@@ -156,20 +167,27 @@ async function callCreate(ctx: CallContext, parts: ShimParts, options: CreateTas
     parentCheckpoint: "",
     options: effectiveOptions(options),
   };
-  return client.call("create", request, ctx);
+  const patience = new AbortController();
+  let timer: NodeJS.Timeout | undefined;
+  const giveUp = (): void => {
+    timer = setTimeout(() => patience.abort(ctx.signal.reason), manager.timeouts.cleanup);
+  };
+  ctx.signal.addEventListener("abort", giveUp, { once: true });
+  try {
+    const created = await client.call("create", request, { signal: patience.signal });
+    ctx.signal.throwIfAborted();
+    return created;
+  } finally {
+    ctx.signal.removeEventListener("abort", giveUp);
+    clearTimeout(timer);
+  }
 }
 
 /** Ends a shim whose Create failed, with whatever it had made already. */
 async function discard(manager: ShimManager, parts: ShimParts): Promise<void> {
   const { bundle, client, binary } = parts;
-  const { cleanup, shutdown } = manager.timeouts;
-  let clean = true;
-  try {
-    await client.call("delete", { id: bundle.id, execId: "" }, { timeoutMs: cleanup });
-  } catch (error) {
-    clean = isKind(error, "not-found");
-    if (!clean) manager.log.debug({ task: bundle.id, err: messageOf(error) }, "delete task after failed create");
-  }
+  const { shutdown } = manager.timeouts;
+  const clean = await deleteFailed(manager, parts);
   try {
     if (!parts.sandboxed) {
       const closed = new Promise<void>((resolve) => client.connection.onClose(() => resolve()));
@@ -184,4 +202,30 @@ async function discard(manager: ShimManager, parts: ShimParts): Promise<void> {
   parts.log?.close();
   if (clean) await removeBundle(manager, bundle);
   else await cleanUpDeadShim(manager, bundle, binary, 0);
+}
+
+/**
+ * Deletes what a shim has of a failed task. A container that was created after all is killed first: deleting a created
+ * one takes runc two seconds.
+ *
+ * @returns whether the shim has nothing more of it
+ */
+async function deleteFailed(manager: ShimManager, { bundle, client }: ShimParts): Promise<boolean> {
+  const target = { id: bundle.id, execId: "" };
+  const limits = { timeoutMs: manager.timeouts.cleanup };
+  try {
+    await client.call("kill", { ...target, signal: constants.signals.SIGKILL, all: false }, limits);
+    await client.call("wait", target, limits);
+  } catch (error) {
+    // Usually there is no container, or its process has ended; Delete tells.
+    if (!isKind(error, "not-found")) manager.log.debug({ task: bundle.id, err: messageOf(error) }, "kill failed task");
+  }
+  try {
+    await client.call("delete", target, limits);
+    return true;
+  } catch (error) {
+    if (isKind(error, "not-found")) return true;
+    manager.log.debug({ task: bundle.id, err: messageOf(error) }, "delete failed task");
+    return false;
+  }
 }

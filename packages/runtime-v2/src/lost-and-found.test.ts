@@ -1,0 +1,95 @@
+import { existsSync, mkdirSync, readdirSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+import { describe, expect, it } from "vitest";
+import { isAlive, shimPid, until } from "../test/harness.ts";
+import { bundleOf, end, failure, rt, sleeper, started, useRealShims } from "../test/real-shims.ts";
+
+useRealShims();
+
+describe("a shim that is killed", () => {
+  it("gives exit and delete events, and everything is cleaned up", async () => {
+    const task = await started("lost", sleeper);
+    const waiting = task.wait(rt.harness.ctx, "");
+    await sleep(50);
+    process.kill(shimPid(rt.harness.namespace, "lost"), "SIGKILL");
+    const exit = await waiting;
+    expect(exit.exitStatus).toBe(137);
+    expect(await failure(task.state(rt.harness.ctx, ""))).toMatch(/^not-found/);
+    await until("events", () => rt.harness.topics("lost").includes("/tasks/delete"));
+    expect(rt.harness.topics("lost").slice(-2)).toEqual(["/tasks/exit", "/tasks/delete"]);
+    expect(rt.harness.exits("lost")).toEqual([expect.objectContaining({ id: "lost", exitStatus: 137, pid: task.pid })]);
+    expect(rt.harness.deletes("lost")).toEqual([expect.objectContaining({ id: "", exitStatus: 137 })]);
+    expect(existsSync(bundleOf("lost"))).toBe(false);
+    expect(await isAlive(task.pid)).toBe(false);
+    expect(await failure(rt.runtime.get(rt.harness.ctx, "lost"))).toMatch(/^not-found: task lost not found/);
+    await end(await started("lost", sleeper));
+  });
+
+  it("is met by a delete, which tells how the task ended", async () => {
+    const task = await started("raced", sleeper);
+    process.kill(shimPid(rt.harness.namespace, "raced"), "SIGKILL");
+    const deleted = await failure(rt.runtime.delete(rt.harness.ctx, task.id));
+    expect(deleted).toMatch(/^resolved|^not-found: task raced not found/);
+    await until("cleanup", () => !existsSync(bundleOf("raced")));
+  });
+});
+
+describe("a restarted daemon", () => {
+  it("finds its tasks again, running and stopped", async () => {
+    const [running, stopping, stopped] = [
+      await started("running", sleeper),
+      await started("stopping", ["sh", "-c", "read x < /dev/null; sleep 1; exit 5"]),
+      await started("stopped", ["sh", "-c", "exit 6"]),
+    ];
+    await stopped.wait(rt.harness.ctx, "");
+    await rt.runtime.close();
+    rt.runtime = await rt.harness.runtime();
+    expect((await rt.runtime.list(rt.harness.ctx, false)).map((task) => task.id).sort()).toEqual([
+      "running",
+      "stopped",
+      "stopping",
+    ]);
+    const again = await rt.runtime.get(rt.harness.ctx, "running");
+    expect(again.pid).toBe(running.pid);
+    expect(await (await rt.runtime.get(rt.harness.ctx, "stopping")).wait(rt.harness.ctx, "")).toMatchObject({
+      exitStatus: 5,
+      pid: stopping.pid,
+    });
+    expect(await rt.runtime.delete(rt.harness.ctx, "stopping")).toMatchObject({ exitStatus: 5 });
+    expect(await rt.runtime.delete(rt.harness.ctx, "stopped")).toMatchObject({ exitStatus: 6 });
+    await end(again);
+  });
+
+  it("cleans up what died meanwhile, half-removed bundles and lonely work directories", async () => {
+    const task = await started("died", sleeper);
+    const shim = shimPid(rt.harness.namespace, "died");
+    await rt.runtime.close();
+    process.kill(shim, "SIGKILL");
+    await until("shim's end", async () => !(await isAlive(shim)));
+    mkdirSync(bundleOf(".half/rootfs"), { recursive: true });
+    mkdirSync(bundleOf("empty"));
+    mkdirSync(bundleOf("unknown"));
+    writeFileSync(join(bundleOf("unknown"), "config.json"), "{}");
+    mkdirSync(join(rt.harness.dir, "root", rt.harness.namespace, "lonely"));
+    rt.runtime = await rt.harness.runtime();
+    expect(await rt.runtime.list(rt.harness.ctx, true)).toEqual([]);
+    expect(readdirSync(join(rt.harness.stateDir, rt.harness.namespace))).toEqual([]);
+    expect(readdirSync(join(rt.harness.dir, "root", rt.harness.namespace))).toEqual([]);
+    expect(await isAlive(task.pid)).toBe(false);
+  });
+
+  it("ends a shim whose task was never created", async () => {
+    const task = await started("never", sleeper);
+    const shim = shimPid(rt.harness.namespace, "never");
+    // Delete behind the runtime's back: the shim lives, without a container.
+    await task.kill(rt.harness.ctx, "", 9, true);
+    await task.wait(rt.harness.ctx, "");
+    await (await rt.runtime.get(rt.harness.ctx, "never")).shim.client.call("delete", { id: "never", execId: "" });
+    await rt.runtime.close();
+    rt.runtime = await rt.harness.runtime();
+    expect(await rt.runtime.list(rt.harness.ctx, true)).toEqual([]);
+    await until("shim's end", async () => !(await isAlive(shim)));
+    expect(existsSync(bundleOf("never"))).toBe(false);
+  });
+});
