@@ -15,7 +15,7 @@ import type { Descriptor, Mount } from "@ctrd/core/records";
 import type { CompareJob } from "./jobs.ts";
 import { checkReadable, layerTar, layerTarGzip, writableCompression } from "./media-types.ts";
 import { planApply, planCompare } from "./mount-plan.ts";
-import { cleanTemporary } from "./trees.ts";
+import { blobPrefix, cleanTemporary } from "./trees.ts";
 import { WorkerPool } from "./worker-pool.ts";
 
 /** Options of {@link openWalkingDiffer}. */
@@ -164,7 +164,7 @@ class WorkerDiffer implements WalkingDiffer {
   /** Runs `use` with a file that holds the blob: the store's own, or a copy. */
   async #withFile<T>(ctx: CallContext, reader: ContentReader, use: (path: string) => Promise<T>): Promise<T> {
     if (reader.path !== undefined) return use(reader.path);
-    const directory = await mkdtemp(join(this.#options.temporary, "blob-"));
+    const directory = await mkdtemp(join(this.#options.temporary, blobPrefix));
     try {
       const path = join(directory, "layer");
       await copyTo(ctx, reader, path);

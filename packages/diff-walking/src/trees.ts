@@ -3,11 +3,15 @@
  *
  * @module
  */
-import { mkdirSync, mkdtempSync, readdirSync, rmdirSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readdirSync, rmdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import type { Mount } from "@ctrd/core/records";
 import { hasErrno, mountAll, unmountAll, UnmountFlag } from "@ctrd/sys";
 import type { TreeSource } from "./mount-plan.ts";
+
+/** Names of temporary directories begin with these. */
+const mountPrefix = "mount-";
+export const blobPrefix = "blob-";
 
 /** Runs `use` with `mounts` performed in a new directory in `temporary`. */
 export async function withMounts<T>(
@@ -16,7 +20,7 @@ export async function withMounts<T>(
   use: (directory: string) => Promise<T>,
 ): Promise<T> {
   mkdirSync(temporary, { recursive: true, mode: 0o700 });
-  const directory = mkdtempSync(join(temporary, "mount-"));
+  const directory = mkdtempSync(join(temporary, mountPrefix));
   try {
     mountAll(mounts, directory);
     try {
@@ -39,20 +43,15 @@ export async function withTree<T>(
   return withMounts(source.kind === "empty" ? [] : source.mounts, temporary, use);
 }
 
-/** Removes what a daemon that was killed left in `temporary`. */
+/** Removes what a daemon that was killed left in `temporary`: mounts, and copies of blobs. */
 export function cleanTemporary(temporary: string): void {
-  for (const name of namesIn(temporary)) {
-    takeDown(join(temporary, name));
-    rmdirSync(join(temporary, name));
-  }
-}
-
-function namesIn(directory: string): string[] {
-  try {
-    return readdirSync(directory).filter((name) => name.startsWith("mount-"));
-  } catch (error) {
-    if (hasErrno(error, "ENOENT")) return [];
-    throw error;
+  for (const name of readdirSync(temporary)) {
+    const path = join(temporary, name);
+    if (name.startsWith(blobPrefix)) rmSync(path, { recursive: true });
+    if (!name.startsWith(mountPrefix)) continue;
+    takeDown(path);
+    // Never recursive: were it still mounted, that would empty what is mounted there.
+    rmdirSync(path);
   }
 }
 
