@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { statSync, unlinkSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
 import { deadlineExceeded, errnoOf, notImplemented } from "@ctrd/core/errors";
 import { TtrpcClient } from "@ctrd/ttrpc";
@@ -48,4 +49,21 @@ export async function connectShim(endpoint: Endpoint, options: ConnectOptions): 
       // The next attempt reports why it was aborted.
     });
   }
+}
+
+/** Removes a socket file that nobody serves. Another process may have put a new one in its place: that one stays. */
+export async function removeDeadSocket(path: string): Promise<void> {
+  const before = inodeOf(path);
+  if (before === undefined) return;
+  try {
+    (await TtrpcClient.connect(path)).close();
+  } catch (error) {
+    const code = errnoOf(error);
+    if (code !== "ECONNREFUSED" && code !== "ENOENT") throw error;
+    if (code === "ECONNREFUSED" && inodeOf(path) === before) unlinkSync(path);
+  }
+}
+
+function inodeOf(path: string): bigint | undefined {
+  return statSync(path, { bigint: true, throwIfNoEntry: false })?.ino;
 }

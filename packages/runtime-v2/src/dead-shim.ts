@@ -9,7 +9,9 @@ import { messageOf } from "@ctrd/core/errors";
 import { now } from "@ctrd/core/records";
 import type { TaskExit } from "@ctrd/core/tasks";
 import { protoAny } from "@ctrd/core/typeurl";
+import { socketPath } from "./address.ts";
 import type { Bundle } from "./bundle.ts";
+import { removeDeadSocket } from "./connect.ts";
 import type { ShimManager } from "./manager.ts";
 import { deleteByBinary } from "./shim-binary.ts";
 import { lostExitStatus } from "./task.ts";
@@ -30,8 +32,19 @@ export async function cleanUpDeadShim(
   pid: number,
 ): Promise<TaskExit> {
   const exit = await endByBinary(manager, bundle, binary);
+  await removeSocket(manager, bundle);
   await removeBundle(manager, bundle);
   return exit ?? { pid, exitStatus: lostExitStatus, exitedAt: now() };
+}
+
+/** Removes the socket file of a shim that was killed; not every shim's `delete` does. */
+async function removeSocket(manager: ShimManager, bundle: Bundle): Promise<void> {
+  try {
+    const endpoint = await bundle.readEndpoint();
+    if (endpoint !== undefined) await removeDeadSocket(socketPath(endpoint.address));
+  } catch (error) {
+    manager.log.warn({ bundle: bundle.path, err: messageOf(error) }, "remove socket of lost shim");
+  }
 }
 
 async function endByBinary(

@@ -48,6 +48,8 @@ export class Harness {
   readonly ctx: CallContext;
   readonly events: Envelope[] = [];
   readonly logLines: string[] = [];
+  /** Names of the sockets that the test's shims choose. */
+  readonly sockets: Set<string> = new Set();
   readonly #server: TtrpcServer = new TtrpcServer({ peerCredentials });
   #ios = 0;
 

@@ -1,13 +1,14 @@
 /**
  * What tests with real shims share: a runtime before each test, and a check that nothing is left after it.
  */
-import { existsSync } from "node:fs";
-import { join } from "node:path";
+import { existsSync, readdirSync } from "node:fs";
+import { basename, join } from "node:path";
 import { ContainerdError } from "@ctrd/core/errors";
 import type { Task } from "@ctrd/core/tasks";
 import type { LeakCheck } from "@ctrd/testkit/fixtures";
 import { leakCheck } from "@ctrd/testkit/fixtures";
 import { afterEach, beforeEach, expect } from "vitest";
+import { usualSocketAddress } from "../src/address.ts";
 import type { ShimRuntime } from "../src/runtime.ts";
 import type { SpecOptions, TestIo } from "./harness.ts";
 import { Harness } from "./harness.ts";
@@ -29,6 +30,7 @@ export function useRealShims(): void {
       await rt.runtime.close();
       for (const at of rt.ios) at.close();
       await rt.leaks.expectClean();
+      expect(readdirSync("/run/containerd/s").filter((name) => rt.harness.sockets.has(name))).toEqual([]);
       expect(existsSync(`/run/containerd/runc/${rt.harness.namespace}`)).toBe(false);
     } finally {
       await rt.harness.close();
@@ -51,6 +53,8 @@ export function io(withStdin = false): TestIo {
 }
 
 export function create(id: string, spec: SpecOptions, at: TestIo = io()): Promise<Task> {
+  const address = usualSocketAddress("", rt.harness.grpcAddress, rt.harness.namespace, id);
+  rt.harness.sockets.add(basename(address));
   return rt.runtime.create(rt.harness.ctx, id, rt.harness.createOptions(id, at, spec));
 }
 
