@@ -22,6 +22,9 @@ export async function closeDaemon(daemon: Daemon): Promise<void> {
       // runc leaves these two behind, and `--cgroup` does not know the unified hierarchy of a hybrid machine.
       for (const dir of [`/run/containerd/runc/${namespace}`, ...namespaceCgroups(namespace)]) removeIfEmpty(dir);
     }
+    // After a failed check, so that the next run begins clean.
+    for (const path of leftShimSockets(daemon)) rmSync(path, { force: true });
+    removeClientFifos(daemon);
     rmSync(daemon.dir, { recursive: true, force: true });
   }
 }
