@@ -1,7 +1,10 @@
-import type { ReadContentRequest, ReadContentResponse } from "@ctrd/api/services/content/v1/content";
-import type { ContentProvider, ContentReader } from "@ctrd/core/content";
+import type { ReadContentRequest } from "@ctrd/api/services/content/v1/content";
 import type { CallContext } from "@ctrd/core/context";
 import { dataLoss, outOfRange } from "@ctrd/core/errors";
+import type { EncodedMessage } from "../rpc/index.ts";
+import type { BufferedReader } from "./buffered-reader.ts";
+import type { IdleReaders } from "./idle-readers.ts";
+import type { ReadFrame } from "./read-frames.ts";
 
 /** Most bytes of one message of a Read stream. */
 export const readChunkSize: number = 1 << 20;
@@ -13,11 +16,11 @@ export const readChunkSize: number = 1 << 20;
  * @throws ContainerdError `not-found`, `out-of-range` for an offset behind the end
  */
 export async function* readContent(
-  store: ContentProvider,
+  readers: IdleReaders,
   ctx: CallContext,
   request: ReadContentRequest,
-): AsyncGenerator<ReadContentResponse> {
-  const reader = await store.reader(ctx, request.digest);
+): AsyncGenerator<EncodedMessage> {
+  const reader = await readers.acquire(ctx, request.digest);
   try {
     const start = request.offset < 0n ? 0n : request.offset;
     if (start > reader.size) {
@@ -27,26 +30,20 @@ export async function* readContent(
     const length = request.size <= 0n || request.size > rest ? rest : request.size;
     yield* chunks(reader, start, length, request.digest);
   } finally {
-    await reader.close();
+    await readers.release(ctx, request.digest, reader);
   }
 }
 
 /** Reads one chunk ahead of the peer: the disk works while the socket does. */
 async function* chunks(
-  reader: ContentReader,
+  reader: BufferedReader,
   start: bigint,
   length: bigint,
   digest: string,
-): AsyncGenerator<ReadContentResponse> {
-  // A message is encoded when it is sent, so two buffers take turns: one is sent, one is filled.
-  const size = Math.min(readChunkSize, Number(length));
-  const buffers = [Buffer.allocUnsafeSlow(size), Buffer.allocUnsafeSlow(size)] as const;
-  let turn: 0 | 1 = 0;
-  const readAt = (offset: bigint): Promise<Uint8Array> => {
-    const left = length - offset;
-    if (left <= 0n) return Promise.resolve(new Uint8Array(0));
-    turn = turn === 0 ? 1 : 0;
-    const read = reader.read(start + offset, left > BigInt(size) ? size : Number(left), buffers[turn]);
+): AsyncGenerator<EncodedMessage> {
+  const frames = reader.frames(length < BigInt(readChunkSize) ? Number(length) : readChunkSize);
+  const readAt = (offset: bigint): Promise<ReadFrame> => {
+    const read = frames.fill(offset, length - offset, (target) => reader.read(start + offset, target));
     // It is awaited when the chunk before it is sent; until then a failure must not count as unhandled.
     read.catch(() => {});
     return read;
@@ -55,12 +52,11 @@ async function* chunks(
   let done = 0n;
   try {
     while (done < length) {
-      const data = await ahead;
-      if (data.length === 0) throw dataLoss(`read "${digest}": it ends at ${start + done} of ${reader.size} bytes`);
-      const offset = done;
-      done += BigInt(data.length);
-      ahead = readAt(done);
-      yield { offset, data };
+      const chunk = await ahead;
+      if (chunk.count === 0) throw dataLoss(`read "${digest}": it ends at ${start + done} of ${reader.size} bytes`);
+      done += BigInt(chunk.count);
+      if (done < length) ahead = readAt(done);
+      yield chunk;
     }
   } finally {
     // The read ahead of a peer that left must end before the reader closes, and its failure concerns nobody.

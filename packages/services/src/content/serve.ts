@@ -4,11 +4,13 @@ import { batches, listBatchSize } from "../batches.ts";
 import { required } from "../required.ts";
 import type { BoundService } from "../rpc/index.ts";
 import { bindService } from "../rpc/index.ts";
+import { IdleReaders } from "./idle-readers.ts";
 import { readContent } from "./read.ts";
 import { writeContent } from "./write-session.ts";
 
 /** Serves a content store as containerd's Content service. */
 export function serveContent(store: ContentStore): BoundService {
+  const readers = new IdleReaders(store);
   return bindService(ContentDefinition, {
     async info(ctx, request) {
       return { info: await store.info(ctx, request.digest) };
@@ -24,7 +26,7 @@ export function serveContent(store: ContentStore): BoundService {
       await store.delete(ctx, request.digest);
       return {};
     },
-    read: (ctx, request) => readContent(store, ctx, request),
+    read: (ctx, request) => readContent(readers, ctx, request),
     async status(ctx, request) {
       return { status: await store.status(ctx, request.ref) };
     },

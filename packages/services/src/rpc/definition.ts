@@ -1,4 +1,5 @@
 import type { CallContext } from "@ctrd/core/context";
+import type { EncodedMessage } from "./encoded-message.ts";
 
 /** Encodes and decodes one message type; the message objects of `@ctrd/api` are codecs. */
 export interface MessageCodec<T> {
@@ -33,7 +34,7 @@ export type RequestOf<M extends MethodDefinition> = M["requestStream"] extends t
 
 /** What a method answers: one message or a stream of them. */
 export type ResponseOf<M extends MethodDefinition> = M["responseStream"] extends true
-  ? AsyncIterable<MessageOf<M["responseType"]>>
+  ? AsyncIterable<MessageOf<M["responseType"]> | EncodedMessage>
   : Promise<MessageOf<M["responseType"]>>;
 
 /**

@@ -1,6 +1,6 @@
 /**
- * gRPC behind a thin interface: register services, listen, call. Nothing outside this folder knows which library does
- * it.
+ * gRPC behind a thin interface: register services, listen, call. The server speaks it on node:http2, the client with
+ * grpc-js; nothing outside this folder knows.
  *
  * @module
  */
@@ -20,9 +20,10 @@ export type {
   ServiceHandlers,
 } from "./definition.ts";
 export { bindService, methodPath } from "./definition.ts";
+export { EncodedMessage } from "./encoded-message.ts";
 export type { ListenAddress, SocketAddress, TcpAddress } from "./listener.ts";
 export { checkSocketPath, listen, maxSocketPath } from "./listener.ts";
 export { defaultMaxMessageBytes } from "./limits.ts";
-export type { RpcObserver, RpcServer, RpcServerOptions } from "./server.ts";
+export type { RpcServer, RpcServerOptions } from "./server.ts";
 export { createRpcServer } from "./server.ts";
-export type { MethodShape } from "./server-methods.ts";
+export type { MethodShape, RpcObserver } from "./server-methods.ts";

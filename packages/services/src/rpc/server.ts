@@ -1,30 +1,17 @@
 import type { Logger } from "@ctrd/core/log";
 import { silentLogger } from "@ctrd/core/log";
 import { once } from "node:events";
-import type { Socket } from "node:net";
-import { createServer } from "node:net";
-import type { MethodDefinition as GrpcMethod, UntypedServiceImplementation } from "@grpc/grpc-js";
-import { Server, ServerCredentials } from "@grpc/grpc-js";
-import type { BoundService, MethodDefinition, ServiceDefinition } from "./definition.ts";
+import type { Http2Server, IncomingHttpHeaders, ServerHttp2Session, ServerHttp2Stream } from "node:http2";
+import { createServer } from "node:http2";
+import type { BoundService } from "./definition.ts";
 import { methodPath } from "./definition.ts";
 import { defaultMaxMessageBytes } from "./limits.ts";
 import type { ListenAddress } from "./listener.ts";
 import { describeAddress, listen } from "./listener.ts";
-import type { CallObserver, MethodShape, ServedMethod } from "./server-methods.ts";
-import { grpcHandler } from "./server-methods.ts";
-
-/** Told of every call of a server; for metrics. */
-export interface RpcObserver {
-  started(service: ServiceDefinition, method: MethodDefinition, shape: MethodShape): void;
-  /** `code` is the gRPC status code, 0 for OK; `seconds` is how long the handler took. */
-  handled(
-    service: ServiceDefinition,
-    method: MethodDefinition,
-    shape: MethodShape,
-    code: number,
-    seconds: number,
-  ): void;
-}
+import type { RpcObserver, ServedMethod } from "./server-methods.ts";
+import { methodShape, runCall } from "./server-methods.ts";
+import type { MessageLimits } from "./server-stream.ts";
+import { ServerStream } from "./server-stream.ts";
 
 /** Options of {@link createRpcServer}. */
 export interface RpcServerOptions {
@@ -49,42 +36,61 @@ export interface RpcServer extends AsyncDisposable {
   stop(graceMs: number): Promise<void>;
 }
 
+/** Receive window of a stream in bytes: a content chunk with its header fits. */
+const streamWindow = 2 << 20;
+/** Receive window of a connection in bytes: several uploads at once do not wait for each other. */
+const connectionWindow = 8 << 20;
+
+/**
+ * Resets that a connection may send before it is closed as abusive. containerd's Go client reads blobs in pieces of
+ * 32 KiB, each a call that it resets: Node's 1000 at 33 per second cut it off within 50 MB. Callers here may use the
+ * whole API anyway, so there is nothing to protect from their resets.
+ */
+const resetLimit = 0x7fff_ffff;
+
 /** Makes a server for `services`; {@link RpcServer.listen} starts it. */
 export function createRpcServer(services: readonly BoundService[], options: RpcServerOptions = {}): RpcServer {
   const log = options.log ?? silentLogger;
-  const grpc = new Server({
-    "grpc.max_receive_message_length": options.maxReceiveBytes ?? defaultMaxMessageBytes,
-    "grpc.max_send_message_length": options.maxSendBytes ?? defaultMaxMessageBytes,
-    "grpc.enable_channelz": 0,
+  const methods = servedMethods(services, log, options.observer);
+  const limits = {
+    maxReceiveBytes: options.maxReceiveBytes ?? defaultMaxMessageBytes,
+    maxSendBytes: options.maxSendBytes ?? defaultMaxMessageBytes,
+  };
+  const server = createServer({
+    settings: { initialWindowSize: streamWindow, enablePush: false },
+    streamResetBurst: resetLimit,
+    streamResetRate: resetLimit,
+    // In MB. Node drops streams at the limit, however slow their reader may be; flow control and the two messages that
+    // a call keeps are the bound here.
+    maxSessionMemory: Number.MAX_SAFE_INTEGER,
+    maxSendHeaderBlockLength: 1 << 20,
   });
-  for (const service of services) addService(grpc, service, log, options.observer);
-  const injector = grpc.createConnectionInjector(ServerCredentials.createInsecure());
-  const sockets = new Set<Socket>();
-  const acceptor = createServer({ noDelay: true }, (socket) => {
-    sockets.add(socket);
-    socket.once("close", () => sockets.delete(socket));
-    // A peer that resets the connection is its own business; its calls see a cancellation.
-    socket.on("error", (error) => log.debug({ err: error }, "connection failed"));
-    injector.injectConnection(socket);
+  server.setTimeout(0);
+  const sessions = new Set<ServerHttp2Session>();
+  server.on("session", (session) => {
+    sessions.add(session);
+    session.once("close", () => sessions.delete(session));
+    session.setLocalWindowSize(connectionWindow);
   });
-  return new GrpcJsServer(grpc, acceptor, sockets);
+  // A peer that breaks its connection is its own business; its calls see a cancellation.
+  server.on("sessionError", (error) => log.debug({ err: error }, "connection failed"));
+  server.on("stream", (stream, headers) => serveStream(methods, limits, stream, headers));
+  return new Http2RpcServer(server, sessions);
 }
 
-class GrpcJsServer implements RpcServer {
-  readonly #grpc: Server;
-  readonly #acceptor: ReturnType<typeof createServer>;
-  readonly #sockets: Set<Socket>;
+class Http2RpcServer implements RpcServer {
+  readonly #server: Http2Server;
+  readonly #sessions: ReadonlySet<ServerHttp2Session>;
   #stopped: Promise<void> | undefined;
 
-  constructor(grpc: Server, acceptor: ReturnType<typeof createServer>, sockets: Set<Socket>) {
-    this.#grpc = grpc;
-    this.#acceptor = acceptor;
-    this.#sockets = sockets;
+  constructor(server: Http2Server, sessions: ReadonlySet<ServerHttp2Session>) {
+    this.#server = server;
+    this.#sessions = sessions;
   }
 
   async listen(address: ListenAddress): Promise<string> {
-    await listen(this.#acceptor, address);
-    return describeAddress(this.#acceptor, address);
+    await listen(this.#server, address);
+    return describeAddress(this.#server, address);
   }
 
   stop(graceMs: number): Promise<void> {
@@ -93,18 +99,16 @@ class GrpcJsServer implements RpcServer {
   }
 
   async #shutDown(graceMs: number): Promise<void> {
-    const closed = this.#acceptor.listening ? once(this.#acceptor, "close") : Promise.resolve();
-    if (this.#acceptor.listening) this.#acceptor.close();
-    const timer = setTimeout(() => this.#force(), graceMs);
-    await new Promise<void>((resolve) => this.#grpc.tryShutdown(() => resolve()));
+    const closed = this.#server.listening ? once(this.#server, "close") : Promise.resolve();
+    if (this.#server.listening) this.#server.close();
+    const ended = [...this.#sessions].map((session) => once(session, "close"));
+    // Tells the peer to start no more calls; the session closes with its last one.
+    for (const session of this.#sessions) session.close();
+    const timer = setTimeout(() => {
+      for (const session of this.#sessions) session.destroy();
+    }, graceMs);
+    await Promise.all([closed, ...ended]);
     clearTimeout(timer);
-    this.#force();
-    await closed;
-  }
-
-  #force(): void {
-    this.#grpc.forceShutdown();
-    for (const socket of this.#sockets) socket.destroy();
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -112,34 +116,38 @@ class GrpcJsServer implements RpcServer {
   }
 }
 
-function addService(grpc: Server, service: BoundService, log: Logger, observer: RpcObserver | undefined): void {
-  const { definition: definitions, handlers } = service;
-  const methods: Record<string, GrpcMethod<Buffer, Buffer>> = {};
-  const implementation: UntypedServiceImplementation = {};
-  const callObserver = observer && observerOf(observer, definitions);
-  for (const [key, definition] of Object.entries(definitions.methods)) {
-    const handler = handlers[key];
-    if (handler === undefined) throw new Error(`service ${definitions.fullName} lacks a handler for ${definition.name}`);
-    methods[key] = {
-      path: methodPath(definitions, definition),
-      requestStream: definition.requestStream,
-      responseStream: definition.responseStream,
-      requestDeserialize: identity,
-      requestSerialize: identity,
-      responseDeserialize: identity,
-      responseSerialize: identity,
-    };
-    const handle = handler.bind(handlers) as unknown as ServedMethod["handle"];
-    implementation[key] = grpcHandler({ definition, handle, log, observer: callObserver });
+type Methods = ReadonlyMap<string, ServedMethod>;
+
+function servedMethods(services: readonly BoundService[], log: Logger, observer: RpcObserver | undefined): Methods {
+  const methods = new Map<string, ServedMethod>();
+  for (const { definition: service, handlers } of services) {
+    for (const [key, definition] of Object.entries(service.methods)) {
+      const path = methodPath(service, definition);
+      const handler = handlers[key];
+      if (handler === undefined) throw new Error(`service ${service.fullName} lacks a handler for ${definition.name}`);
+      if (methods.has(path)) throw new Error(`service ${service.fullName} is served twice`);
+      const handle = handler.bind(handlers) as unknown as ServedMethod["handle"];
+      methods.set(path, { service, definition, shape: methodShape(definition), handle, log, observer });
+    }
   }
-  grpc.addService(methods, implementation);
+  return methods;
 }
 
-const identity = (bytes: Buffer): Buffer => bytes;
-
-function observerOf(observer: RpcObserver, service: ServiceDefinition): CallObserver {
-  return {
-    started: (method, shape) => observer.started(service, method, shape),
-    handled: (method, shape, code, seconds) => observer.handled(service, method, shape, code, seconds),
-  };
+function serveStream(
+  methods: Methods,
+  limits: MessageLimits,
+  stream: ServerHttp2Stream,
+  headers: IncomingHttpHeaders,
+): void {
+  const path = headers[":path"] ?? "";
+  const contentType = headers["content-type"] ?? "";
+  if (headers[":method"] !== "POST" || !contentType.startsWith("application/grpc")) {
+    stream.on("error", () => {});
+    stream.respond({ ":status": headers[":method"] === "POST" ? 415 : 405 }, { endStream: true });
+    return;
+  }
+  const call = new ServerStream(stream, headers, path, limits);
+  const method = methods.get(path);
+  if (method === undefined) call.finish({ code: 12, details: `unknown method ${path}` });
+  else void runCall(method, call);
 }

@@ -1,0 +1,218 @@
+import { canceled, codeFromKind, deadlineExceeded, internal } from "@ctrd/core/errors";
+import type { IncomingHttpHeaders, OutgoingHttpHeaders, ServerHttp2Stream } from "node:http2";
+import { FrameDecoder, frameMessage } from "./frames.ts";
+import { MessageQueue } from "./message-queue.ts";
+import type { WireStatus } from "./status.ts";
+
+/** Limits of messages, in bytes. */
+export interface MessageLimits {
+  readonly maxReceiveBytes: number;
+  readonly maxSendBytes: number;
+}
+
+/** Messages that may wait for the socket: one is on its way, one follows at once. */
+const maxInFlight = 2;
+
+const responseHeaders: OutgoingHttpHeaders = { ":status": 200, "content-type": "application/grpc" };
+// Node's types lack sendDate. gRPC has no use for a date in every answer.
+const withTrailers = { waitForTrailers: true, sendDate: false };
+const trailersOnly = { endStream: true, sendDate: false };
+
+/** The server's side of one call on an HTTP/2 stream. */
+export class ServerStream {
+  readonly path: string;
+  readonly headers: IncomingHttpHeaders;
+  readonly #stream: ServerHttp2Stream;
+  readonly #limits: MessageLimits;
+  readonly #onCancel: ((call: ServerStream) => void)[] = [];
+  #cancelled: (() => Error) | undefined;
+  #cancelReason: Error | undefined;
+  #deadline: NodeJS.Timeout | undefined;
+  #ended = false;
+  #headersSent = false;
+  #inFlight = 0;
+  #wake: (() => void) | undefined;
+
+  constructor(stream: ServerHttp2Stream, headers: IncomingHttpHeaders, path: string, limits: MessageLimits) {
+    this.#stream = stream;
+    this.headers = headers;
+    this.path = path;
+    this.#limits = limits;
+    // A broken stream closes; nothing more can be told to the peer.
+    stream.on("error", () => {});
+    stream.once("close", () => {
+      if (!this.#ended) this.#cancel(() => canceled(path));
+    });
+    const timeout = headers["grpc-timeout"];
+    if (typeof timeout === "string") this.#limitTime(timeout);
+  }
+
+  /** Whether the peer left, or its deadline passed, before the call was answered. */
+  get cancelled(): boolean {
+    return this.#cancelled !== undefined;
+  }
+
+  /** Why the call was cancelled, if it was. */
+  get cancelReason(): Error | undefined {
+    // An error costs a stack trace, and most calls that are reset ask for none.
+    if (this.#cancelled !== undefined) this.#cancelReason ??= this.#cancelled();
+    return this.#cancelReason;
+  }
+
+  /** Calls `listener` with this call when it is cancelled. */
+  onCancel(listener: (call: ServerStream) => void): void {
+    this.#onCancel.push(listener);
+  }
+
+  /** The one message of the peer; it comes as soon as it is complete. */
+  readOne(): Promise<Buffer> {
+    return new Promise((resolve, reject) => {
+      const decoder = new FrameDecoder(this.#limits.maxReceiveBytes);
+      let received = false;
+      const onMessage = (message: Buffer): void => {
+        received = true;
+        resolve(message);
+      };
+      this.#stream.on("data", (chunk: Buffer) => {
+        try {
+          decoder.push(chunk, onMessage);
+        } catch (error) {
+          reject(error);
+        }
+      });
+      this.#stream.once("end", () => {
+        if (!received) reject(internal(`${this.path}: the request has no message`));
+      });
+      this.onCancel((call) => {
+        if (!received) reject(call.cancelReason);
+      });
+    });
+  }
+
+  /** The messages of the peer, with back-pressure. Leaving the loop early keeps the call open for answers. */
+  readMany(): AsyncIterableIterator<Buffer> {
+    const stream = this.#stream;
+    const decoder = new FrameDecoder(this.#limits.maxReceiveBytes);
+    const queue = new MessageQueue<Buffer>({
+      pause: () => void stream.pause(),
+      resume: () => void stream.resume(),
+      cancel: () => void stream.resume(),
+    });
+    stream.on("data", (chunk: Buffer) => {
+      try {
+        decoder.push(chunk, (message) => queue.push(message));
+      } catch (error) {
+        queue.fail(error);
+      }
+    });
+    stream.once("end", () => {
+      if (decoder.partial) queue.fail(internal(`${this.path}: the request ends within a message`));
+      else queue.finish();
+    });
+    this.onCancel((call) => queue.abort(call.cancelReason));
+    return queue;
+  }
+
+  /** Sends the headers, unless that has happened. */
+  sendHeaders(): void {
+    if (this.#headersSent || this.#ended || this.#stream.destroyed) return;
+    this.#headersSent = true;
+    this.#stream.respond(responseHeaders, withTrailers);
+  }
+
+  /**
+   * Sends a message; resolves when another may follow, with false when the peer has left and none may.
+   *
+   * @param onSent called when its bytes have left and the memory may be used again; not when the peer leaves before
+   * @throws ContainerdError `resource-exhausted` when the message is too large
+   */
+  async send(message: Buffer, onSent?: () => void): Promise<boolean> {
+    const buffers = frameMessage(message, this.#limits.maxSendBytes);
+    if (this.#cancelled !== undefined) return false;
+    this.sendHeaders();
+    this.#inFlight++;
+    this.#write(buffers, onSent === undefined ? this.#sent : () => (onSent(), this.#sent()));
+    while (this.#inFlight >= maxInFlight && this.#cancelled === undefined) {
+      await new Promise<void>((resolve) => (this.#wake = resolve));
+    }
+    return this.#cancelled === undefined;
+  }
+
+  /** Ends the call with one message. */
+  answer(message: Buffer): void {
+    if (this.#ended || this.#stream.destroyed) return;
+    const buffers = frameMessage(message, this.#limits.maxSendBytes);
+    this.sendHeaders();
+    this.#write(buffers);
+    this.finish(undefined);
+  }
+
+  /** Ends the call: with OK, or with a status. What was sent before arrives first. */
+  finish(status: WireStatus | undefined): void {
+    if (this.#ended) return;
+    this.#ended = true;
+    clearTimeout(this.#deadline);
+    if (this.#stream.destroyed) return;
+    const trailers = trailersOf(status);
+    if (this.#headersSent) {
+      this.#stream.once("wantTrailers", () => this.#stream.sendTrailers(trailers));
+      this.#stream.end();
+    } else {
+      this.#stream.respond({ ...responseHeaders, ...trailers }, trailersOnly);
+    }
+    // What the peer still sends is read and dropped, so that its flow-control window does not stay closed.
+    this.#stream.resume();
+  }
+
+  readonly #sent = (): void => {
+    this.#inFlight--;
+    this.#wakeUp();
+  };
+
+  #write(buffers: readonly Buffer[], done?: () => void): void {
+    const last = buffers.length - 1;
+    if (last > 0) this.#stream.cork();
+    buffers.forEach((buffer, index) => this.#stream.write(buffer, index === last ? done : undefined));
+    if (last > 0) this.#stream.uncork();
+  }
+
+  #cancel(reason: () => Error): void {
+    if (this.#ended || this.#cancelled !== undefined) return;
+    this.#cancelled = reason;
+    clearTimeout(this.#deadline);
+    for (const listener of this.#onCancel) listener(this);
+    this.#wakeUp();
+  }
+
+  #wakeUp(): void {
+    const wake = this.#wake;
+    this.#wake = undefined;
+    wake?.();
+  }
+
+  #limitTime(header: string): void {
+    const millis = parseTimeout(header);
+    // setTimeout takes at most 2^31-1 ms; a longer deadline (24 days) is as good as none.
+    if (millis === undefined || millis > 0x7fff_ffff) return;
+    this.#deadline = setTimeout(() => {
+      const reason = deadlineExceeded(this.path);
+      this.#cancel(() => reason);
+      this.finish({ code: codeFromKind(reason.kind), details: reason.message });
+    }, millis);
+  }
+}
+
+const units: Readonly<Record<string, number>> = { H: 3_600_000, M: 60_000, S: 1_000, m: 1, u: 1e-3, n: 1e-6 };
+
+/** Milliseconds of a `grpc-timeout` header; undefined when it is malformed. */
+function parseTimeout(header: string): number | undefined {
+  const match = /^(\d{1,8})([HMSmun])$/.exec(header);
+  const unit = units[match?.[2] ?? ""];
+  return match === null || unit === undefined ? undefined : Number(match[1]) * unit;
+}
+
+function trailersOf(status: WireStatus | undefined): OutgoingHttpHeaders {
+  if (status === undefined) return { "grpc-status": 0 };
+  // Percent-encoding leaves ASCII as it is and is undone by every client.
+  return { "grpc-status": status.code, "grpc-message": encodeURI(status.details) };
+}
