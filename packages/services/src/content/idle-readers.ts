@@ -2,7 +2,7 @@ import type { ContentStore } from "@ctrd/core/content";
 import type { CallContext } from "@ctrd/core/context";
 import { BufferedReader } from "./buffered-reader.ts";
 
-/** How long a reader waits for another use, in milliseconds. The blob cannot be collected meanwhile. */
+/** How long a reader waits for another use, in milliseconds. The blob may not be collected meanwhile. */
 const idleMillis = 100;
 
 /** Most readers that wait. */
@@ -41,10 +41,10 @@ export class IdleReaders {
     return idle.reader;
   }
 
-  /** Keeps the reader for the next call, or closes it. */
-  async release(ctx: CallContext, digest: string, reader: BufferedReader): Promise<void> {
+  /** Closes a reader at once, or keeps it for a next call that `expectMore` says is likely. */
+  async release(ctx: CallContext, digest: string, reader: BufferedReader, expectMore: boolean): Promise<void> {
     const key = keyOf(ctx, digest);
-    if (!reader.local || this.#idle.has(key) || this.#idle.size >= maxIdle) return reader.close();
+    if (!expectMore || !reader.local || this.#idle.has(key) || this.#idle.size >= maxIdle) return reader.close();
     const timer = setTimeout(() => {
       this.#idle.delete(key);
       reader.close().catch((error: unknown) => ctx.log.warn({ err: error, digest }, "cannot close a content reader"));

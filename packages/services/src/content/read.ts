@@ -21,6 +21,7 @@ export async function* readContent(
   request: ReadContentRequest,
 ): AsyncGenerator<EncodedMessage> {
   const reader = await readers.acquire(ctx, request.digest);
+  let reachesEnd = true;
   try {
     const start = request.offset < 0n ? 0n : request.offset;
     if (start > reader.size) {
@@ -28,9 +29,11 @@ export async function* readContent(
     }
     const rest = reader.size - start;
     const length = request.size <= 0n || request.size > rest ? rest : request.size;
+    reachesEnd = length === rest;
     yield* chunks(reader, start, length, request.digest);
   } finally {
-    await readers.release(ctx, request.digest, reader);
+    // Whoever asks for a piece will ask for the next one.
+    await readers.release(ctx, request.digest, reader, !reachesEnd);
   }
 }
 
