@@ -17,8 +17,3 @@ export function toPath(bytes: string): PathLike {
 export function toText(bytes: string): string {
   return beyondAscii.test(bytes) ? Buffer.from(bytes, "latin1").toString() : bytes;
 }
-
-/** From text such as an option or a path of the host. */
-export function fromText(text: string): string {
-  return Buffer.from(text).toString("latin1");
-}

@@ -48,11 +48,12 @@ function frameAt(window: FileWindow, start: number): ZstdFrame {
   const sizeFlag = descriptor >> 6;
   let at = start + 5 + (single ? 0 : 1) + (dictionaryBytes[descriptor & 3] ?? 0);
   at += sizeFlag === 0 && single ? 1 : (contentSizeBytes[sizeFlag] ?? 0);
-  for (let last = false; !last; ) {
+  for (let last = false; !last;) {
     const header = window.read(at, 3);
     const type = (header >> 1) & 3;
     last = (header & 1) !== 0;
-    if (type !== rawBlock && type !== rleBlock && type !== compressedBlock) throw invalidArchive("zstd: reserved block");
+    if (type !== rawBlock && type !== rleBlock && type !== compressedBlock)
+      throw invalidArchive("zstd: reserved block");
     at += 3 + (type === rleBlock ? 1 : header >> 3);
   }
   return { start, end: at + ((descriptor & 4) === 0 ? 0 : checksumBytes), skippable: false };

@@ -32,7 +32,12 @@ class MemoryStore {
     const digest = digestOf(data);
     this.blobs.set(digest, { data, labels: new Map() });
     if (this.files !== undefined) fs.writeFileSync(join(this.files, digest), data);
-    return { mediaType: "application/vnd.oci.image.layer.v1.tar", digest, size: BigInt(data.length), annotations: new Map() };
+    return {
+      mediaType: "application/vnd.oci.image.layer.v1.tar",
+      digest,
+      size: BigInt(data.length),
+      annotations: new Map(),
+    };
   }
 
   #get(digest: string): { data: Buffer; labels: Map<string, string> } {
@@ -71,7 +76,14 @@ class MemoryStore {
     this.ingests.set(ref, parts);
     const whole = (): Buffer => Buffer.concat(parts);
     return {
-      status: () => ({ ref, offset: BigInt(whole().length), total: 0n, expected: "", startedAt: undefined, updatedAt: undefined }),
+      status: () => ({
+        ref,
+        offset: BigInt(whole().length),
+        total: 0n,
+        expected: "",
+        startedAt: undefined,
+        updatedAt: undefined,
+      }),
       write: async (data) => {
         await new Promise((resolve) => setImmediate(resolve));
         if (this.failWrites) throw unavailable("write to the store");
@@ -132,8 +144,18 @@ function put(root: string, path: string, data = ""): void {
   fs.utimesSync(join(root, path), 1000, 1000);
 }
 
-const bind = (source: string, ...options: string[]): Mount => ({ type: "bind", source, target: "", options: ["rbind", ...options] });
-const overlay = (...options: string[]): Mount => ({ type: "overlay", source: "overlay", target: "", options: ["index=off", ...options] });
+const bind = (source: string, ...options: string[]): Mount => ({
+  type: "bind",
+  source,
+  target: "",
+  options: ["rbind", ...options],
+});
+const overlay = (...options: string[]): Mount => ({
+  type: "overlay",
+  source: "overlay",
+  target: "",
+  options: ["index=off", ...options],
+});
 const sha256 = (data: Buffer): string => `sha256:${createHash("sha256").update(data).digest("hex")}`;
 const layer: TarEntry[] = [
   { path: "dir/", type: "directory", mode: 0o711 },
@@ -148,7 +170,9 @@ describe("apply", () => {
     const root = makeDir("root");
     put(root, "dir/gone");
     const descriptor = store.add(gzipSync(tar));
-    const applied = await differ.apply(ctx, { ...descriptor, mediaType: `${descriptor.mediaType}+gzip` }, [bind(root, "rw")]);
+    const applied = await differ.apply(ctx, { ...descriptor, mediaType: `${descriptor.mediaType}+gzip` }, [
+      bind(root, "rw"),
+    ]);
     expect(applied).toEqual({
       mediaType: "application/vnd.oci.image.layer.v1.tar",
       digest: sha256(tar),
@@ -290,7 +314,9 @@ describe("cancellation", () => {
 });
 
 describe("compare", () => {
-  async function compare(...args: Parameters<WalkingDiffer["compare"]> extends [unknown, ...infer R] ? R : never): Promise<{
+  async function compare(
+    ...args: Parameters<WalkingDiffer["compare"]> extends [unknown, ...infer R] ? R : never
+  ): Promise<{
     descriptor: Descriptor;
     tar: Buffer;
     labels: Map<string, string>;
@@ -300,13 +326,17 @@ describe("compare", () => {
     const data = blob?.data ?? Buffer.of();
     expect(descriptor.size).toBe(BigInt(data.length));
     expect(store.ingests.size).toBe(0);
-    const tar = descriptor.mediaType.endsWith("gzip") ? gunzipSync(data) : descriptor.mediaType.endsWith("zstd") ? zstdDecompressSync(data) : data;
+    const tar = descriptor.mediaType.endsWith("gzip")
+      ? gunzipSync(data)
+      : descriptor.mediaType.endsWith("zstd")
+        ? zstdDecompressSync(data)
+        : data;
     return { descriptor, tar, labels: blob?.labels ?? new Map() };
   }
 
   const names = (tar: Buffer): string[] => {
     const found: string[] = [];
-    for (let at = 0; tar[at] !== 0; ) {
+    for (let at = 0; tar[at] !== 0;) {
       found.push(tar.toString("latin1", at, tar.indexOf(0, at)));
       at += 512 + Math.ceil(Number.parseInt(tar.toString("latin1", at + 124, at + 135), 8) / 512) * 512;
     }
@@ -317,10 +347,17 @@ describe("compare", () => {
     const [lower, upper] = [makeDir("lower"), makeDir("upper")];
     put(lower, "gone");
     put(upper, "dir/file", "x");
-    const { descriptor, tar, labels } = await compare([bind(lower, "ro")], [bind(upper, "rw")], { labels: new Map([["a", "b"]]) });
+    const { descriptor, tar, labels } = await compare([bind(lower, "ro")], [bind(upper, "rw")], {
+      labels: new Map([["a", "b"]]),
+    });
     expect(descriptor.mediaType).toBe("application/vnd.oci.image.layer.v1.tar+gzip");
     expect(names(tar)).toEqual(["dir/", "dir/file", ".wh.gone"]);
-    expect(labels).toEqual(new Map([["a", "b"], ["containerd.io/uncompressed", sha256(tar)]]));
+    expect(labels).toEqual(
+      new Map([
+        ["a", "b"],
+        ["containerd.io/uncompressed", sha256(tar)],
+      ]),
+    );
   });
 
   it("of nothing with a directory", async () => {
@@ -340,12 +377,16 @@ describe("compare", () => {
     fs.rmSync(join(merged, "dir/gone"));
     put(merged, "dir/new", "n");
     fs.closeSync(fs.openSync(join(merged, "same"), "r+"));
-    const guided = await compare([overlay(`lowerdir=${two}:${one}`)], [active], { mediaType: "application/vnd.oci.image.layer.v1.tar" });
+    const guided = await compare([overlay(`lowerdir=${two}:${one}`)], [active], {
+      mediaType: "application/vnd.oci.image.layer.v1.tar",
+    });
     expect(names(guided.tar)).toEqual(["dir/", "dir/.wh.gone", "dir/new"]);
     expect(guided.labels.size).toBe(0);
     const flat = makeDir("flat");
     mountAll([overlay(`lowerdir=${two}:${one}`)], flat);
-    const whole = await compare([bind(flat, "ro")], [active], { mediaType: "application/vnd.oci.image.layer.v1.tar+zstd" });
+    const whole = await compare([bind(flat, "ro")], [active], {
+      mediaType: "application/vnd.oci.image.layer.v1.tar+zstd",
+    });
     expect(sha256(whole.tar)).toBe(sha256(guided.tar));
     unmountAll(flat);
     unmountAll(merged);
@@ -394,11 +435,14 @@ describe("compare", () => {
     expect([...store.ingests.keys()]).toEqual(["mine"]);
   });
 
-  it.each(["application/vnd.docker.image.rootfs.diff.tar.gzip", "text/plain"])("does not write %s", async (mediaType) => {
-    await expect(differ.compare(ctx, [], [], { mediaType })).rejects.toThrow(
-      expect.objectContaining({ kind: "not-implemented" }),
-    );
-  });
+  it.each(["application/vnd.docker.image.rootfs.diff.tar.gzip", "text/plain"])(
+    "does not write %s",
+    async (mediaType) => {
+      await expect(differ.compare(ctx, [], [], { mediaType })).rejects.toThrow(
+        expect.objectContaining({ kind: "not-implemented" }),
+      );
+    },
+  );
 });
 
 describe("start", () => {

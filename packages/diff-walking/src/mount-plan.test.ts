@@ -37,7 +37,11 @@ describe("planCompare", () => {
   it.each<[string, Mount[], string | undefined]>([
     ["a bind of the only lower", [mount("bind", "/a", "ro", "rbind")], undefined],
     ["other lowers", [mount("overlay", "overlay", "lowerdir=/c:/a")], undefined],
-    ["an overlay whose layers are the lowers", [mount("overlay", "overlay", "upperdir=/b", "workdir=/x", "lowerdir=/a")], "/u"],
+    [
+      "an overlay whose layers are the lowers",
+      [mount("overlay", "overlay", "upperdir=/b", "workdir=/x", "lowerdir=/a")],
+      "/u",
+    ],
     ["nothing", [], undefined],
   ])("with %s on the left", (_, lower, guide) => {
     expect(planCompare(lower, [active]).guide).toBe(guide);

@@ -190,6 +190,7 @@ function jobError(message: Extract<FromWorker, { type: "failed" }>, signal: Abor
 /** The error of an aborted call: canceled, or its deadline passed. */
 function abortError(signal: AbortSignal): ContainerdError {
   const kind = kindOf(signal.reason);
-  if (kind === "deadline-exceeded") return new ContainerdError(kind, messageOf(signal.reason), { cause: signal.reason });
+  if (kind === "deadline-exceeded")
+    return new ContainerdError(kind, messageOf(signal.reason), { cause: signal.reason });
   return canceled("differ job", { cause: signal.reason });
 }

@@ -115,13 +115,7 @@ export function makeDevice(major: number, minor: number): number {
 }
 
 /** Renames. `flags` are of {@link RenameFlag}. */
-export function renameat2(
-  oldDirfd: number,
-  oldPath: PathLike,
-  newDirfd: number,
-  newPath: PathLike,
-  flags = 0,
-): void {
+export function renameat2(oldDirfd: number, oldPath: PathLike, newDirfd: number, newPath: PathLike, flags = 0): void {
   const source = cPath(oldPath, "renameat2");
   check(nativeRenameat2(oldDirfd, source, newDirfd, cPath(newPath, "renameat2"), flags), "renameat2", newPath);
 }

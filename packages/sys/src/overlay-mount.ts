@@ -97,7 +97,11 @@ function mountAttributes(flags: number): number {
 }
 
 function mountShortened(source: string, target: string, flags: number, options: readonly string[]): void {
-  const lowers = options.find((word) => word.startsWith("lowerdir="))?.slice("lowerdir=".length).split(":") ?? [];
+  const lowers =
+    options
+      .find((word) => word.startsWith("lowerdir="))
+      ?.slice("lowerdir=".length)
+      .split(":") ?? [];
   const directory = commonDirectory(lowers);
   const fd = openat(AT_FDCWD, directory, OpenFlag.Path | OpenFlag.Directory);
   try {

@@ -82,9 +82,7 @@ describe("mountAll", () => {
   it("passes data words, sets propagation, and mounts inside the target", () => {
     const target = makeDir("target");
     sys.mountAll(
-      [
-        { type: "tmpfs", source: "tmpfs", target: "", options: ["size=1m", "mode=0711", "noexec", "rshared"] },
-      ],
+      [{ type: "tmpfs", source: "tmpfs", target: "", options: ["size=1m", "mode=0711", "noexec", "rshared"] }],
       target,
     );
     expect(fs.statSync(target).mode & 0o7777).toBe(0o711);

@@ -167,7 +167,10 @@ describe("entries", () => {
 
 describe("compression", () => {
   const data = Buffer.from(Array.from({ length: 3_000_000 }, (_, index) => (index * index) >> 7));
-  const tar = tarBuffer([{ path: "a", data }, { path: "b", data: "end" }]);
+  const tar = tarBuffer([
+    { path: "a", data },
+    { path: "b", data: "end" },
+  ]);
   const [head, tail] = [tar.subarray(0, 1_000_000), tar.subarray(1_000_000)];
   const skippable = Buffer.from("502a4d1804000000deadbeef", "hex");
 
@@ -211,13 +214,17 @@ describe("compression", () => {
     const bin = join(dir, "bin");
     fs.mkdirSync(bin);
     fs.writeFileSync(join(bin, "igzip"), `#!/bin/sh\necho used >> ${dir}/used\nexec gzip "$@"\n`, { mode: 0o755 });
-    const big = tarBuffer([{ path: "big", data: execFileSync("head", ["-c", "12m", "/dev/urandom"], { maxBuffer: 1 << 25 }) }]);
+    const big = tarBuffer([
+      { path: "big", data: execFileSync("head", ["-c", "12m", "/dev/urandom"], { maxBuffer: 1 << 25 }) },
+    ]);
     const path = process.env.PATH;
     process.env.PATH = `${bin}:${path}`;
     try {
       expect(await apply(gzipSync(big, { level: 1 }))).toMatchObject({ digest: sha256(big) });
       expect(fs.readFileSync(join(dir, "used"), "utf8")).toBe("used\n");
-      await expect(apply(gzipSync(big, { level: 1 }).subarray(0, -10))).rejects.toThrow(/igzip exited with 1: .*end of file/);
+      await expect(apply(gzipSync(big, { level: 1 }).subarray(0, -10))).rejects.toThrow(
+        /igzip exited with 1: .*end of file/,
+      );
       process.env.CONTAINERD_DISABLE_IGZIP = "1";
       expect(await apply(gzipSync(big, { level: 1 }))).toMatchObject({ digest: sha256(big) });
       expect(fs.readFileSync(join(dir, "used"), "utf8")).toBe("used\nused\n");
@@ -279,7 +286,8 @@ describe("whiteouts", () => {
 
 describe("overlay", () => {
   const isWhiteout = (path: string): boolean => stat(path).isCharacterDevice() && stat(path).rdev === 0n;
-  const opaque = (path: string): string | undefined => lgetxattr(join(root, path), "trusted.overlay.opaque")?.toString();
+  const opaque = (path: string): string | undefined =>
+    lgetxattr(join(root, path), "trusted.overlay.opaque")?.toString();
 
   it("gets its own markers", async () => {
     await apply(
@@ -354,7 +362,10 @@ describe("limits", () => {
     mount("tmpfs", root, "tmpfs", 0, "size=1m");
     try {
       await expect(apply(zeros)).rejects.toThrow(
-        expect.objectContaining({ kind: "resource-exhausted", message: expect.stringContaining(`entry "zeros": ENOSPC`) }),
+        expect.objectContaining({
+          kind: "resource-exhausted",
+          message: expect.stringContaining(`entry "zeros": ENOSPC`),
+        }),
       );
     } finally {
       unmountAll(root);
@@ -372,7 +383,12 @@ describe("limits", () => {
     const open = (): number => fs.readdirSync("/proc/self/fd").length;
     const before = open();
     await apply([{ path: "a/b/c" }, { path: "d/e" }], { lowers: [dir] });
-    await expect(apply([{ path: "a", data: "x" }, { path: "b", type: "Z" }])).rejects.toThrow();
+    await expect(
+      apply([
+        { path: "a", data: "x" },
+        { path: "b", type: "Z" },
+      ]),
+    ).rejects.toThrow();
     await expect(apply(tarBuffer([{ path: "a", data: "x".repeat(3000) }]).subarray(0, 2000))).rejects.toThrow();
     await expect(apply([], { root: join(dir, "none") })).rejects.toThrow(/ENOENT/);
     await expect(apply([], { lowers: [join(dir, "none")] })).rejects.toThrow(/ENOENT/);

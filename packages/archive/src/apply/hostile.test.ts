@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { Worker } from "node:worker_threads";
 import { ContainerdError } from "@ctrd/core/errors";
 import type { TarEntry } from "@ctrd/testkit/fixtures";
-import { tarBuffer } from "@ctrd/testkit/fixtures";
+import { createRandom, tarBuffer } from "@ctrd/testkit/fixtures";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { applyLayer } from "./apply-layer.ts";
 import { cleanPath } from "./paths.ts";
@@ -53,29 +53,74 @@ const link = (path: string, linkname: string): TarEntry => ({ path, type: "symli
 
 /** Each tries to read, write, chmod, chown, link or delete outside the root. */
 const corpus: [string, (victim: string) => TarEntry[]][] = [
-  ["climbing names", (v) => [{ path: `${up}${v}/file`, data: "x" }, { path: "../file", data: "x" }]],
+  [
+    "climbing names",
+    (v) => [
+      { path: `${up}${v}/file`, data: "x" },
+      { path: "../file", data: "x" },
+    ],
+  ],
   ["absolute names", (v) => [{ path: `${v}/file`, data: "x" }, { path: "//etc/x" }]],
   ["a file through an absolute link", (v) => [link("l", v), { path: "l/file", data: "x" }]],
   ["a file through a climbing link", () => [link("l", "../victim"), { path: "l/file", data: "x" }]],
-  ["a file through chained links", (v) => [link("a", "b/c"), link("b", ".."), link("c", v), { path: "a/file" }, { path: "c/new" }]],
+  [
+    "a file through chained links",
+    (v) => [link("a", "b/c"), link("b", ".."), link("c", v), { path: "a/file" }, { path: "c/new" }],
+  ],
   ["a file over a link", (v) => [link("l", `${v}/file`), { path: "l", data: "x", mode: 0o777 }]],
-  ["chmod of a directory over a link", (v) => [link("l", v), { path: "l/", type: "directory", mode: 0o777, uid: 1000 }]],
-  ["chmod of a linked directory's child", (v) => [link("l", `${v}/..`), { path: "l/victim/", type: "directory", mode: 0o777 }]],
-  ["chmod through a hard link to a link", (v) => [link("l", `${v}/file`), { path: "h", type: "hardlink", linkname: "l", mode: 0o777, uid: 1000 }]],
-  ["a hard link to an absolute name", (v) => [{ path: "h", type: "hardlink", linkname: `${v}/file` }, { path: "h", data: "x" }]],
+  [
+    "chmod of a directory over a link",
+    (v) => [link("l", v), { path: "l/", type: "directory", mode: 0o777, uid: 1000 }],
+  ],
+  [
+    "chmod of a linked directory's child",
+    (v) => [link("l", `${v}/..`), { path: "l/victim/", type: "directory", mode: 0o777 }],
+  ],
+  [
+    "chmod through a hard link to a link",
+    (v) => [link("l", `${v}/file`), { path: "h", type: "hardlink", linkname: "l", mode: 0o777, uid: 1000 }],
+  ],
+  [
+    "a hard link to an absolute name",
+    (v) => [
+      { path: "h", type: "hardlink", linkname: `${v}/file` },
+      { path: "h", data: "x" },
+    ],
+  ],
   ["a hard link to a climbing name", () => [{ path: "h", type: "hardlink", linkname: "../victim/file", mode: 0o777 }]],
-  ["a hard link through a link", (v) => [link("l", v), { path: "h", type: "hardlink", linkname: "l/file", mode: 0o777 }]],
+  [
+    "a hard link through a link",
+    (v) => [link("l", v), { path: "h", type: "hardlink", linkname: "l/file", mode: 0o777 }],
+  ],
   ["a hard link to the root", () => [{ path: "h", type: "hardlink", linkname: "/" }]],
   ["a whiteout through a link", (v) => [link("l", v), { path: "l/.wh.file" }]],
   ["a whiteout that climbs", () => [{ path: ".wh..." }, { path: "../.wh.file" }, { path: ".wh.." }]],
   ["an opaque marker through a link", (v) => [link("l", v), { path: "l/.wh..wh..opq" }]],
   ["a climbing opaque marker", () => [{ path: "../victim/.wh..wh..opq" }]],
-  ["devices and fifos through a link", (v) => [link("l", v), { path: "l/null", type: "char", devMajor: 1, devMinor: 3 }, { path: "l/f", type: "fifo" }]],
-  ["a device over a link", (v) => [link("l", `${v}/file`), { path: "l", type: "char", devMajor: 1, devMinor: 3, mode: 0o777 }]],
+  [
+    "devices and fifos through a link",
+    (v) => [link("l", v), { path: "l/null", type: "char", devMajor: 1, devMinor: 3 }, { path: "l/f", type: "fifo" }],
+  ],
+  [
+    "a device over a link",
+    (v) => [link("l", `${v}/file`), { path: "l", type: "char", devMajor: 1, devMinor: 3, mode: 0o777 }],
+  ],
   ["xattrs over a link", (v) => [link("l", `${v}/file`), { path: "l", xattrs: { "user.x": "y" } }]],
   ["the root itself as a link", (v) => [link(".", v), link("..", v), link("/", v), { path: "file", data: "x" }]],
-  ["a directory replaced by a link after its children", (v) => [{ path: "d/", type: "directory" }, { path: "d/x" }, link("d", v), { path: "d/file", data: "x" }, { path: "d/", type: "directory", mode: 0o777 }]],
-  ["a parent replaced by a link", (v) => [{ path: "d/e/x" }, { path: ".wh.d" }, link("d", `${v}/..`), { path: "d/victim/file", data: "x" }]],
+  [
+    "a directory replaced by a link after its children",
+    (v) => [
+      { path: "d/", type: "directory" },
+      { path: "d/x" },
+      link("d", v),
+      { path: "d/file", data: "x" },
+      { path: "d/", type: "directory", mode: 0o777 },
+    ],
+  ],
+  [
+    "a parent replaced by a link",
+    (v) => [{ path: "d/e/x" }, { path: ".wh.d" }, link("d", `${v}/..`), { path: "d/victim/file", data: "x" }],
+  ],
   ["/proc's magic links", () => [link("l", "/proc/self/root/tmp"), { path: "l/ctrd-hostile-magic", data: "x" }]],
   ["loops", () => [link("a", "b"), link("b", "a"), { path: "a/x" }]],
 ];
@@ -89,6 +134,36 @@ describe.each([false, true])("CVE-2021-32760 corpus, overlay: %s", (overlay) => 
       expect(outside()).toBe(before);
     }
     expect(fs.existsSync("/tmp/ctrd-hostile-magic")).toBe(false);
+  });
+});
+
+describe("mutated layers", () => {
+  it("change nothing outside and end in an answer", async () => {
+    const random = createRandom(5);
+    const before = outside();
+    const seeds = corpus.map(([, entries]) => tarBuffer(entries(join(dir, "outside", "victim"))));
+    let refused = 0;
+    for (let round = 0; round < 400; round++) {
+      const tar = Buffer.from(seeds[round % seeds.length] as Buffer);
+      for (let change = 0; change < 3; change++) {
+        const block = 512 * Math.floor((random() * (tar.length - 1024)) / 512);
+        // In the name, the link name, the type or a number.
+        const field = [0, 157, 156, 100, 124][Math.floor(random() * 5)] ?? 0;
+        tar[block + field + Math.floor(random() * 6)] = ("./.wh.0175\0\xff".codePointAt(random() * 12) ?? 0) & 0xff;
+        tar.fill(0x20, block + 148, block + 156);
+        const sum = tar.subarray(block, block + 512).reduce((total, byte) => total + byte, 0);
+        tar.write(`${sum.toString(8).padStart(6, "0")}\0 `, block + 148, "latin1");
+      }
+      fs.writeFileSync(join(dir, "layer"), tar);
+      try {
+        await applyLayer({ path: join(dir, "layer"), root, overlay: round % 2 === 0 });
+      } catch (error) {
+        expect(error).toBeInstanceOf(ContainerdError);
+        refused++;
+      }
+    }
+    expect(refused).toBeGreaterThan(50);
+    expect(outside()).toBe(before);
   });
 });
 

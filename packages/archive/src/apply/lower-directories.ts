@@ -3,7 +3,18 @@
  *
  * @module
  */
-import { AT_FDCWD, AtFlag, close, fchmodat, fstatat, hasErrno, openat, openat2, OpenFlag, ResolveFlag } from "@ctrd/sys";
+import {
+  AT_FDCWD,
+  AtFlag,
+  close,
+  fchmodat,
+  fstatat,
+  hasErrno,
+  openat,
+  openat2,
+  OpenFlag,
+  ResolveFlag,
+} from "@ctrd/sys";
 import { toPath } from "../byte-string.ts";
 import { copyAttributes, pathOf } from "./attributes.ts";
 import type { OpenDirectory } from "./directories.ts";

@@ -34,7 +34,10 @@ const sha256 = (data: Buffer): string => `sha256:${createHash("sha256").update(d
 
 async function diff(options: Partial<WriteDiffOptions> = {}): Promise<WrittenDiff & { output: Buffer }> {
   const chunks: Buffer[] = [];
-  const written = await writeDiff({ lower, upper, compression: "none", ...options }, (chunk) => void chunks.push(chunk));
+  const written = await writeDiff(
+    { lower, upper, compression: "none", ...options },
+    (chunk) => void chunks.push(chunk),
+  );
   return { ...written, output: Buffer.concat(chunks) };
 }
 
@@ -63,10 +66,30 @@ function isFifo(path: string): boolean {
 /** A listing with all that a layer keeps. */
 function listing(root: string): string {
   const format = "%P %y %m %U %G %s %l %n\\n";
-  const files = execFileSync("find", [root, "-mindepth", "1", "!", "-type", "d", "-printf", `%Ts ${format}`]).toString();
-  const directories = execFileSync("find", [root, "-mindepth", "1", "-type", "d", "-printf", "%P %m %U %G\\n"]).toString();
+  const files = execFileSync("find", [
+    root,
+    "-mindepth",
+    "1",
+    "!",
+    "-type",
+    "d",
+    "-printf",
+    `%Ts ${format}`,
+  ]).toString();
+  const directories = execFileSync("find", [
+    root,
+    "-mindepth",
+    "1",
+    "-type",
+    "d",
+    "-printf",
+    "%P %m %U %G\\n",
+  ]).toString();
   const contents = execFileSync("sh", ["-c", "find . -type f -exec sha256sum {} +"], { cwd: root }).toString();
-  return [files, directories, contents].flatMap((text) => text.split("\n")).sort().join("\n");
+  return [files, directories, contents]
+    .flatMap((text) => text.split("\n"))
+    .sort()
+    .join("\n");
 }
 
 describe("changes", () => {
@@ -109,7 +132,10 @@ describe("changes", () => {
 
   it("content is not compared when times have a fraction and are equal", async () => {
     const time = { seconds: 1000, nanos: 5 };
-    for (const [root, data] of [[lower, "one"], [upper, "two"]] as const) {
+    for (const [root, data] of [
+      [lower, "one"],
+      [upper, "two"],
+    ] as const) {
       put(root, "file", data);
       utimensat(AT_FDCWD, join(root, "file"), time, time);
     }
@@ -125,7 +151,10 @@ describe("changes", () => {
   });
 
   it("of a directory's own attributes, not of its time", async () => {
-    for (const root of [lower, upper]) fs.mkdirSync(join(root, "mode")), fs.mkdirSync(join(root, "time"));
+    for (const root of [lower, upper]) {
+      fs.mkdirSync(join(root, "mode"));
+      fs.mkdirSync(join(root, "time"));
+    }
     fs.chmodSync(join(upper, "mode"), 0o711);
     fs.utimesSync(join(upper, "time"), 5, 5);
     expect(await names()).toEqual(["mode/"]);
@@ -233,6 +262,26 @@ describe("output", () => {
     expect(listing(again)).toBe(listing(upper));
   });
 
+  it("is unpacked by umoci", async () => {
+    put(upper, "dir/file", "x");
+    put(upper, long, "long name");
+    fs.linkSync(join(upper, "dir/file"), join(upper, "dir/link"));
+    const layer = join(dir, "layer.tar");
+    fs.writeFileSync(layer, (await diff()).output);
+    const umoci = (...args: string[]): Buffer => execFileSync("umoci", args, { cwd: dir, stdio: "pipe" });
+    umoci("init", "--layout", "image");
+    umoci("new", "--image", "image:x");
+    umoci("raw", "add-layer", "--image", "image:x", layer);
+    umoci("unpack", "--image", "image:x", "bundle");
+    expect(listing(join(dir, "bundle", "rootfs"))).toBe(listing(upper));
+    put(lower, "gone");
+    put(lower, "dir/kept");
+    fs.writeFileSync(layer, (await diff({ lower: upper, upper: lower })).output);
+    umoci("raw", "add-layer", "--image", "image:x", layer);
+    umoci("unpack", "--image", "image:x", "second");
+    expect(listing(join(dir, "second", "rootfs"))).toBe(listing(lower));
+  });
+
   it.each([
     ["gzip", gunzipSync],
     ["zstd", zstdDecompressSync],
@@ -282,7 +331,10 @@ describe("round trip", () => {
       }
     };
     for (let round = 0; round < 25; round++) {
-      for (const root of [lower, upper]) fs.rmSync(root, { recursive: true }), fs.mkdirSync(root);
+      for (const root of [lower, upper]) {
+        fs.rmSync(root, { recursive: true });
+        fs.mkdirSync(root);
+      }
       grow(lower, 60);
       execFileSync("cp", ["-a", `${lower}/.`, upper]);
       grow(upper, 40);
@@ -302,7 +354,16 @@ describe("overlay", () => {
 
   it("guided by its upper directory is the same as comparing whole trees, and looks at nothing else", async () => {
     const base = join(dir, "base");
-    for (const path of ["kept/file", "dir/gone", "dir/kept", "opaque/old/x", "opaque/same", "chmod", "copied-up", "hard/a"]) {
+    for (const path of [
+      "kept/file",
+      "dir/gone",
+      "dir/kept",
+      "opaque/old/x",
+      "opaque/same",
+      "chmod",
+      "copied-up",
+      "hard/a",
+    ]) {
       put(base, path, path);
     }
     put(lower, "dir/near", "near");

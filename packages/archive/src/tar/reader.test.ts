@@ -90,7 +90,8 @@ describe("archives of GNU tar", () => {
 
   it.each([1, 7, 511, 512, 513, 10_000])("are the same in chunks of %i bytes", (step) => {
     const tar = gnuTar("--format=posix", "--sparse-version=1.0");
-    const digest = (seen: Seen[]): string[] => seen.map(({ entry, content }) => JSON.stringify(entry) + sha256(content));
+    const digest = (seen: Seen[]): string[] =>
+      seen.map(({ entry, content }) => JSON.stringify(entry) + sha256(content));
     expect(digest(read(tar, step))).toEqual(digest(read(tar)));
   });
 
@@ -148,7 +149,8 @@ describe("malformed archives", () => {
     copy.write(`${sum.toString(8).padStart(6, "0")}\0 `, 148, "latin1");
     return copy;
   };
-  const pax = (body: string): Buffer => Buffer.concat([tarBuffer([{ path: "x", type: "x", data: body }]).subarray(0, 1024), one]);
+  const pax = (body: string): Buffer =>
+    Buffer.concat([tarBuffer([{ path: "x", type: "x", data: body }]).subarray(0, 1024), one]);
   const sparse = (map: string): Buffer =>
     tarBuffer([{ path: "s", data: "x".repeat(512), pax: { "GNU.sparse.map": map, "GNU.sparse.size": "4096" } }]);
 

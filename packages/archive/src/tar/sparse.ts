@@ -34,8 +34,7 @@ export interface PaxSparse {
 
 /** @returns `undefined` when the records tell of no sparse file */
 export function paxSparse(records: PaxRecords): PaxSparse | undefined {
-  const last = (key: string): string | undefined =>
-    records.findLast(([name]) => name === key)?.[1].toString("latin1");
+  const last = (key: string): string | undefined => records.findLast(([name]) => name === key)?.[1].toString("latin1");
   const size = last("GNU.sparse.realsize") ?? last("GNU.sparse.size");
   if (size === undefined) return undefined;
   const name = last("GNU.sparse.name");
