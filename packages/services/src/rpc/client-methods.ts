@@ -180,7 +180,7 @@ function grpcOptions(options: CallOptions): GrpcCallOptions {
 function callError(path: string, error: ServiceError, signal: AbortSignal): Error {
   // A cancellation of our own tells why, not what the transport made of it.
   if (signal.aborted && (error.code === 1 || error.code === 4)) return abortError(path, signal);
-  return errorFromStatus({ code: error.code, details: error.details }, error);
+  return errorFromStatus({ code: error.code, details: error.details });
 }
 
 function abortError(path: string, signal: AbortSignal): Error {

@@ -28,6 +28,6 @@ function wireMessage(message: string): string {
 }
 
 /** The error that a status stands for; its message ends with the kind's text once. */
-export function errorFromStatus(status: WireStatus, cause?: unknown): ContainerdError {
-  return new ContainerdError(kindFromCode(status.code), status.details, cause === undefined ? {} : { cause });
+export function errorFromStatus(status: WireStatus): ContainerdError {
+  return new ContainerdError(kindFromCode(status.code), status.details);
 }
