@@ -3,6 +3,7 @@ import { join } from "node:path";
 import type { ErrorKind } from "@ctrd/core/errors";
 import { expect, it } from "vitest";
 import type { CurrentBench, SnapshotterSuiteOptions } from "./suite.ts";
+import { testWhen } from "../test-when.ts";
 
 async function expectKind(call: Promise<unknown>, kind: ErrorKind): Promise<void> {
   await expect(call).rejects.toMatchObject({ kind });
@@ -93,7 +94,7 @@ export function errorTests(current: CurrentBench, options: SnapshotterSuiteOptio
     }
   });
 
-  it.runIf(options.rebase === true)("refuses to rebase onto what cannot be the parent", async () => {
+  testWhen(options.rebase === true)("refuses to rebase onto what cannot be the parent", async () => {
     const { snapshotter, ctx } = current();
     await current().layer("base", "");
     await current().layer("other", "");

@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { expect, it } from "vitest";
 import type { CurrentBench, SnapshotterSuiteOptions } from "./suite.ts";
 import { describeTree, makeDir, move, remove, write } from "./trees.ts";
+import { testWhen } from "../test-when.ts";
 
 type Change = (directory: string) => void;
 
@@ -138,7 +139,7 @@ export function layerTests(current: CurrentBench, options: SnapshotterSuiteOptio
     }
   });
 
-  it.runIf(options.rebase === true)("rebases: a layer made without parent looks as if made on it", async () => {
+  testWhen(options.rebase === true)("rebases: a layer made without parent looks as if made on it", async () => {
     const { snapshotter, ctx } = current();
     await current().layer("base", "", all(file("base", "1"), file("d/lower", "2")));
     await current().active("layer", "", all(file("own", "3"), file("d/upper", "4")));

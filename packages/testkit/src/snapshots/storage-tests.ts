@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { expect, it } from "vitest";
 import type { CurrentBench, SnapshotterSuiteOptions } from "./suite.ts";
 import { countEntries, write } from "./trees.ts";
+import { testWhen } from "../test-when.ts";
 
 const MiB = 1 << 20;
 
@@ -53,7 +54,7 @@ export function storageTests(current: CurrentBench, options: SnapshotterSuiteOpt
     if (exact) expect(after.inodes - before.inodes).toBe(3n);
   });
 
-  it.runIf(exact)("counts a file with several names once, and holes not at all", async () => {
+  testWhen(exact)("counts a file with several names once, and holes not at all", async () => {
     const { snapshotter, ctx } = current();
     await current().active("active", "", (directory) => {
       write(join(directory, "one"), randomBytes(MiB));
@@ -69,7 +70,7 @@ export function storageTests(current: CurrentBench, options: SnapshotterSuiteOpt
     expect(usage.size).toBeLessThan(BigInt(MiB + 5 * 4096));
   });
 
-  it.runIf(options.filesBelowRoot !== false)("has no files left after remove and cleanup", async () => {
+  testWhen(options.filesBelowRoot !== false)("has no files left after remove and cleanup", async () => {
     const { snapshotter, ctx } = current();
     await snapshotter.prepare(ctx, "first", "");
     await snapshotter.remove(ctx, "first");
