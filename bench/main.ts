@@ -17,7 +17,8 @@ async function main(): Promise<void> {
   const options = readOptions(process.argv.slice(2));
   const wanted = works.filter((work) => options.only.length === 0 || options.only.includes(work.name));
   const unknown = options.only.filter((name) => !works.some((work) => work.name === name));
-  if (unknown.length > 0) throw new Error(`no work named ${unknown.join(", ")}: ${works.map((work) => work.name).join(", ")}`);
+  if (unknown.length > 0)
+    throw new Error(`no work named ${unknown.join(", ")}: ${works.map((work) => work.name).join(", ")}`);
   const cache = join(workspaceRoot, "node_modules/.cache/ctrd-bench");
   await mkdir(cache, { recursive: true });
   await using dir = await tempDir("bench-");
@@ -25,7 +26,9 @@ async function main(): Promise<void> {
   const sides: Side[] = [];
   try {
     for (const name of ["ours", "theirs"] as const) sides.push(await openSide(name, dir, options));
-    print(`ours: ${options.self ? options.peer : `ctrd (${options.from})`}, theirs: ${options.peer}, median of ${options.runs}`);
+    print(
+      `ours: ${options.self ? options.peer : `ctrd (${options.from})`}, theirs: ${options.peer}, median of ${options.runs}`,
+    );
     print("name             ratio     ours   theirs unit  (wanted)");
     const results: WorkResult[] = [];
     for (const work of wanted) {
@@ -39,7 +42,12 @@ async function main(): Promise<void> {
   }
 }
 
-async function measure(work: Work, sides: readonly Side[], context: BenchContext, options: BenchOptions): Promise<WorkResult> {
+async function measure(
+  work: Work,
+  sides: readonly Side[],
+  context: BenchContext,
+  options: BenchOptions,
+): Promise<WorkResult> {
   const samples = { ours: [] as number[], theirs: [] as number[] };
   for (const side of sides) await work.prepare?.(side, context);
   // The first run warms caches and compilers and is not counted.

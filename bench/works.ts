@@ -7,5 +7,12 @@ import { runContainer } from "./works/run.ts";
 import { unpack } from "./works/unpack.ts";
 import type { Work } from "./work.ts";
 
-export const works: readonly Work[] =
-  [...idleMemory, runContainer, prepareSnapshots, pull, contentWrite, contentRead, unpack];
+export const works: readonly Work[] = [
+  ...idleMemory,
+  runContainer,
+  prepareSnapshots,
+  pull,
+  contentWrite,
+  contentRead,
+  unpack,
+];

@@ -11,13 +11,19 @@ beforeAll(async () => (h = await openHarness("store")));
 afterAll(() => h?.close());
 
 const ctr = (...args: string[]): Promise<string> => h.daemon.ctr(args);
-const lines = (text: string): string[] => text.trim().split("\n").filter((line) => line !== "");
+const lines = (text: string): string[] =>
+  text
+    .trim()
+    .split("\n")
+    .filter((line) => line !== "");
 const digestPattern = /^sha256:[0-9a-f]{64}$/;
 
 test("1: version shows client and server", async () => {
   const text = await ctr("version");
   expect(text).toMatch(/Client:\n {2}Version: +\S+/);
-  expect(text).toMatch(/Server:\n {2}Version: +\S+\n {2}Revision:.*\n {2}UUID: [0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}/);
+  expect(text).toMatch(
+    /Server:\n {2}Version: +\S+\n {2}Revision:.*\n {2}UUID: [0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}/,
+  );
   expect(await ctr("version"), "the UUID stays").toBe(text);
 });
 
@@ -25,12 +31,30 @@ test("1: plugins ls: all ok, or skipped with a reason", async () => {
   const rows = wordRows(await ctr("plugins", "ls"));
   expect(rows.filter((row) => row.at(-1) !== "ok" && row.at(-1) !== "skip")).toEqual([]);
   const ids = rows.map((row) => `${row[0]}.${row[1]}`);
-  for (const service of ["containers", "content", "diff", "events", "images", "leases", "namespaces", "snapshots", "tasks", "version"]) {
+  for (const service of [
+    "containers",
+    "content",
+    "diff",
+    "events",
+    "images",
+    "leases",
+    "namespaces",
+    "snapshots",
+    "tasks",
+    "version",
+  ]) {
     expect(ids).toContain(`io.containerd.grpc.v1.${service}`);
   }
-  for (const id of ["io.containerd.content.v1.content", "io.containerd.snapshotter.v1.overlayfs",
-    "io.containerd.snapshotter.v1.native", "io.containerd.metadata.v1.bolt", "io.containerd.differ.v1.walking",
-    "io.containerd.gc.v1.scheduler", "io.containerd.runtime.v2.task"]) expect(ids).toContain(id);
+  for (const id of [
+    "io.containerd.content.v1.content",
+    "io.containerd.snapshotter.v1.overlayfs",
+    "io.containerd.snapshotter.v1.native",
+    "io.containerd.metadata.v1.bolt",
+    "io.containerd.differ.v1.walking",
+    "io.containerd.gc.v1.scheduler",
+    "io.containerd.runtime.v2.task",
+  ])
+    expect(ids).toContain(id);
   expect(await ctr("plugins", "ls", "id==overlayfs")).toContain("overlayfs");
   const detailed = (await ctr("plugins", "ls", "-d")).split(/\n\s*\n(?=Type:)/);
   expect(detailed.length).toBe(rows.length);
@@ -49,7 +73,9 @@ test("1: namespaces create, ls, label, rm", async () => {
   expect(await h.daemon.ctrFails(["namespaces", "create", name])).toContain(`namespace "${name}": already exists`);
   expect(await ctr("namespaces", "rm", name)).toBe(`${name}\n`);
   expect(lines(await ctr("namespaces", "ls", "-q"))).not.toContain(name);
-  expect(await h.daemon.ctrFails(["namespaces", "rm", h.daemon.namespace])).toMatch(/must be empty.*failed precondition/);
+  expect(await h.daemon.ctrFails(["namespaces", "rm", h.daemon.namespace])).toMatch(
+    /must be empty.*failed precondition/,
+  );
 });
 
 test("1: leases create, ls, rm", async () => {
@@ -59,7 +85,10 @@ test("1: leases create, ls, rm", async () => {
   expect(generated).toMatch(/^\d+-[\w-]{4}$/);
   expect(lines(await ctr("leases", "ls", "-q")).sort()).toEqual(["l1", generated].sort());
   const [row] = tableRows(await ctr("leases", "ls", "labels.a==b"));
-  expect(row).toMatchObject({ ID: "l1", LABELS: expect.stringMatching(/^a=b,containerd.io\/gc.expire=20\d\d-/) as string });
+  expect(row).toMatchObject({
+    ID: "l1",
+    LABELS: expect.stringMatching(/^a=b,containerd.io\/gc.expire=20\d\d-/) as string,
+  });
   expect(await ctr("leases", "rm", "--sync", "l1", generated)).toBe(`l1\n${generated}\n`);
   expect(await ctr("leases", "ls", "-q")).toBe("");
   expect(await h.daemon.ctrFails(["leases", "rm", "l1"])).toContain(`lease "l1": not found`);
@@ -121,7 +150,9 @@ test("1: snapshots prepare, view, mounts, info, label, usage, diff, commit, tree
   const snap = (...args: string[]): Promise<string> => ctr("snapshots", ...args);
   const target = h.path("mnt");
   mkdirSync(target);
-  expect(await snap("prepare", "--target", target, "active-1", top)).toMatch(new RegExp(`^mount -t overlay overlay ${target} -o .*upperdir=`));
+  expect(await snap("prepare", "--target", target, "active-1", top)).toMatch(
+    new RegExp(`^mount -t overlay overlay ${target} -o .*upperdir=`),
+  );
   // ctr gives a view no gc.root label, so a collection still to come from earlier deletions may take it: try again.
   const mounts = await until("the view stays", async () => {
     const printed = await h.daemon.tryCtr(["snapshots", "view", "--mounts", "view-1", top]);
@@ -154,7 +185,9 @@ test("1: snapshots prepare, view, mounts, info, label, usage, diff, commit, tree
   const rows = tableRows(await snap("ls"));
   expect(rows).toContainEqual({ KEY: "committed-1", PARENT: top, KIND: "Committed" });
   expect(rows).toContainEqual({ KEY: "view-1", PARENT: top, KIND: "View" });
-  expect(await h.daemon.ctrFails(["snapshots", "rm", top])).toContain("cannot remove snapshot with child: failed precondition");
+  expect(await h.daemon.ctrFails(["snapshots", "rm", top])).toContain(
+    "cannot remove snapshot with child: failed precondition",
+  );
   await snap("rm", "view-1", "committed-1");
   expect(await h.daemon.ctrFails(["snapshots", "rm", "committed-1"])).toContain("not found");
 

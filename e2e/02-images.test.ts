@@ -2,7 +2,14 @@
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import {
-  buildImage, buildIndex, busyboxImage, layeredImage, mountsBelow, pushImage, type BuiltImage, type Compression,
+  buildImage,
+  buildIndex,
+  busyboxImage,
+  layeredImage,
+  mountsBelow,
+  pushImage,
+  type BuiltImage,
+  type Compression,
 } from "@ctrd/testkit/fixtures";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { runOk, sha256, until } from "./support/command.ts";
@@ -14,9 +21,16 @@ beforeAll(async () => (h = await openHarness("images", { pull: false })));
 afterAll(() => h?.close());
 
 const ctr = (...args: string[]): Promise<string> => h.daemon.ctr(args);
-const lines = (text: string): string[] => text.trim().split("\n").filter((line) => line !== "");
+const lines = (text: string): string[] =>
+  text
+    .trim()
+    .split("\n")
+    .filter((line) => line !== "");
 const contentDir = (): string => join(h.daemon.root, "io.containerd.content.v1.content");
-const blobsOnDisk = (): string[] => entries(join(contentDir(), "blobs/sha256")).map((hex) => `sha256:${hex}`).sort();
+const blobsOnDisk = (): string[] =>
+  entries(join(contentDir(), "blobs/sha256"))
+    .map((hex) => `sha256:${hex}`)
+    .sort();
 const entries = (dir: string): string[] => (existsSync(dir) ? readdirSync(dir) : []);
 const digests = (image: BuiltImage): string[] => [image.root, ...image.blobs].map((blob) => blob.descriptor.digest);
 
@@ -36,8 +50,15 @@ async function expectBlobs(expected: readonly string[]): Promise<void> {
   }
 }
 
-const cases: [layers: number, compression: Compression][] =
-  [[1, "gzip"], [1, "zstd"], [5, "gzip"], [5, "zstd"], [5, "none"], [40, "gzip"], [40, "zstd"]];
+const cases: [layers: number, compression: Compression][] = [
+  [1, "gzip"],
+  [1, "zstd"],
+  [5, "gzip"],
+  [5, "zstd"],
+  [5, "none"],
+  [40, "gzip"],
+  [40, "zstd"],
+];
 
 test.for(cases)("2: pull of %i layers, %s, then rm --sync", async ([count, compression]) => {
   const image = await layeredImage(count, { compression });

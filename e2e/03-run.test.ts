@@ -77,7 +77,11 @@ test("3: --rootfs runs a directory without image or snapshot", async () => {
 
 test("3: --snapshotter native", async () => {
   await ctr("images", "pull", "--plain-http", "--snapshotter", "native", h.image);
-  const output = await runRm("native", ["--snapshotter", "native"], ["sh", "-c", "echo x > /file; cat /file; mount | head -1"]);
+  const output = await runRm(
+    "native",
+    ["--snapshotter", "native"],
+    ["sh", "-c", "echo x > /file; cat /file; mount | head -1"],
+  );
   expect(output).toMatch(/^x\n/);
   expect(output).not.toMatch(/^overlay on \/ /m);
   expect(tableRows(await ctr("snapshots", "--snapshotter", "native", "ls")).length).toBe(1);
@@ -99,7 +103,14 @@ test("3: --env, --cwd, --label, --mount", async () => {
   const dir = h.path("shared");
   mkdirSync(dir);
   writeFileSync(`${dir}/in`, "from outside\n");
-  const flags = ["--env", "FOO=bar baz", "--cwd", "/tmp", "--mount", `type=bind,src=${dir},dst=/shared,options=rbind:rw`];
+  const flags = [
+    "--env",
+    "FOO=bar baz",
+    "--cwd",
+    "/tmp",
+    "--mount",
+    `type=bind,src=${dir},dst=/shared,options=rbind:rw`,
+  ];
   const output = await runRm("env", flags, ["sh", "-c", 'echo "$FOO"; pwd; cat /shared/in; echo inside > /shared/out']);
   expect(output).toBe("bar baz\n/tmp\nfrom outside\n");
   expect(readFileSync(`${dir}/out`, "utf8")).toBe("inside\n");
@@ -109,10 +120,25 @@ test("3: --memory-limit is set on the cgroup and kills the one that exceeds it",
   const limit = 32 * 1024 * 1024;
   const id = h.daemon.id("mem");
   await ctr("run", "-d", "--memory-limit", String(limit), h.image, id, "sleep", "1000");
-  expect(readFileSync(`/sys/fs/cgroup/memory/${h.daemon.namespace}/${id}/memory.limit_in_bytes`, "utf8")).toBe(`${limit}\n`);
-  expect((JSON.parse(await ctr("tasks", "metrics", "--format", "json", id)) as { memory: { usage: { limit: number } } }).memory.usage.limit).toBe(limit);
+  expect(readFileSync(`/sys/fs/cgroup/memory/${h.daemon.namespace}/${id}/memory.limit_in_bytes`, "utf8")).toBe(
+    `${limit}\n`,
+  );
+  expect(
+    (JSON.parse(await ctr("tasks", "metrics", "--format", "json", id)) as { memory: { usage: { limit: number } } })
+      .memory.usage.limit,
+  ).toBe(limit);
   await remove(id);
-  const greedy = ["run", "--rm", "--memory-limit", String(limit), h.image, h.daemon.id("oom"), "sh", "-c", "exec tail /dev/zero"];
+  const greedy = [
+    "run",
+    "--rm",
+    "--memory-limit",
+    String(limit),
+    h.image,
+    h.daemon.id("oom"),
+    "sh",
+    "-c",
+    "exec tail /dev/zero",
+  ];
   expect((await h.daemon.tryCtr(greedy)).code).toBe(137);
 });
 
@@ -141,5 +167,8 @@ test("3: 20 at once", async () => {
   expect(outputs).toEqual(Array.from({ length: 20 }, (_, i) => `${i}\n`));
   expect(await ctr("containers", "ls", "-q")).toBe("");
   expect(leftMounts(h.daemon.dir)).toEqual([]);
-  await until("no shim is left", async () => !(await runOk("ps", ["-eo", "args"])).includes(`-namespace ${h.daemon.namespace} `));
+  await until(
+    "no shim is left",
+    async () => !(await runOk("ps", ["-eo", "args"])).includes(`-namespace ${h.daemon.namespace} `),
+  );
 }, 120_000);

@@ -19,7 +19,11 @@ afterEach(async () => {
 });
 
 const ctr = (...args: string[]): Promise<string> => h.daemon.ctr(args);
-const lines = (text: string): string[] => text.trim().split("\n").filter((line) => line !== "");
+const lines = (text: string): string[] =>
+  text
+    .trim()
+    .split("\n")
+    .filter((line) => line !== "");
 
 async function detached(name: string, ...command: string[]): Promise<string> {
   const id = h.daemon.id(name);
@@ -58,7 +62,9 @@ test("1: containers create, ls, info, label, delete", async () => {
 
 test("1: containers checkpoint of the writable layer, and restore without task state", async () => {
   const id = await detached("point", "sh", "-c", "echo kept > /kept; sleep 1000");
-  await until("the file is there", async () => (await ctr("tasks", "exec", "--exec-id", "look", id, "ls", "/")).includes("kept"));
+  await until("the file is there", async () =>
+    (await ctr("tasks", "exec", "--exec-id", "look", id, "ls", "/")).includes("kept"),
+  );
   await ctr("containers", "checkpoint", "--image", "--rw", id, "checkpoint:1");
   expect(lines(await ctr("images", "ls", "-q"))).toContain("checkpoint:1");
   expect(await status(id)).toBe("RUNNING");
@@ -95,9 +101,21 @@ test("4: exec: output, exit code, user, cwd, input, duplicate id, deleted afterw
   const exec = (name: string, flags: string[], ...command: string[]): Promise<string> =>
     ctr("tasks", "exec", "--exec-id", name, ...flags, id, ...command);
   expect(await exec("e1", [], "echo", "hi")).toBe("hi\n");
-  expect(await exec("e1", ["--user", "1000:1000", "--cwd", "/tmp"], "sh", "-c", "id -u; pwd"), "the id is free again").toBe("1000\n/tmp\n");
+  expect(
+    await exec("e1", ["--user", "1000:1000", "--cwd", "/tmp"], "sh", "-c", "id -u; pwd"),
+    "the id is free again",
+  ).toBe("1000\n/tmp\n");
   // ctr 1.6 loses what a program says just before it ends, when the machine is so busy that ctr opens the FIFO later.
-  const failing = await h.daemon.tryCtr(["tasks", "exec", "--exec-id", "e2", id, "sh", "-c", "echo err >&2; sleep 0.2; exit 7"]);
+  const failing = await h.daemon.tryCtr([
+    "tasks",
+    "exec",
+    "--exec-id",
+    "e2",
+    id,
+    "sh",
+    "-c",
+    "echo err >&2; sleep 0.2; exit 7",
+  ]);
   expect(failing).toMatchObject({ code: 7, stderr: expect.stringContaining("err\n") as string });
   const input = "line\n".repeat(100_000);
   expect(await h.daemon.ctr(["tasks", "exec", "--exec-id", "e3", id, "cat"], { input })).toBe(input);
@@ -129,8 +147,9 @@ peerTest("4: exec with a tty follows the terminal's size", ["tmux"], async () =>
 // containerd 1.6 needs about a second for each of them.
 test("4: 50 execs in parallel", async () => {
   const id = await detached("fifty");
-  const outputs = await Promise.all(Array.from({ length: 50 }, (_, i) =>
-    ctr("tasks", "exec", "--exec-id", `p${i}`, id, "sh", "-c", `echo out-${i}`)));
+  const outputs = await Promise.all(
+    Array.from({ length: 50 }, (_, i) => ctr("tasks", "exec", "--exec-id", `p${i}`, id, "sh", "-c", `echo out-${i}`)),
+  );
   expect(outputs).toEqual(Array.from({ length: 50 }, (_, i) => `out-${i}\n`));
   expect(wordRows(await ctr("tasks", "ps", id)).length).toBe(1);
 }, 180_000);
@@ -139,7 +158,9 @@ test("4: kill, ls and delete: the exit status is that of the signal", async () =
   const id = await detached("kill", "sh", "-c", "trap 'exit 5' TERM; while :; do sleep 0.05; done");
   const pid = Number(tableRows(await ctr("tasks", "ls"))[0]?.["PID"]);
   await sleep(300); // the shell sets its trap
-  expect(await h.daemon.ctrFails(["tasks", "rm", id])).toMatch(/task must be stopped before deletion: running: failed precondition/);
+  expect(await h.daemon.ctrFails(["tasks", "rm", id])).toMatch(
+    /task must be stopped before deletion: running: failed precondition/,
+  );
   await ctr("tasks", "kill", id);
   await until("the task is stopped", async () => (await status(id)) === "STOPPED");
   expect(alive(pid)).toBe(false);
@@ -184,7 +205,12 @@ test("4: ps and metrics", async () => {
 });
 
 test("4: attach to a running task, twice", async () => {
-  const id = await detached("attach", "sh", "-c", "while read word; do echo got $word; test $word != quit || exit 6; done");
+  const id = await detached(
+    "attach",
+    "sh",
+    "-c",
+    "while read word; do echo got $word; test $word != quit || exit 6; done",
+  );
   const child = h.daemon.spawnCtr(["tasks", "attach", id]);
   let text = "";
   child.stdout?.on("data", (chunk) => (text += String(chunk)));
@@ -208,14 +234,36 @@ test("1, 4: events in the order create, start, exec-added, exec-started, exit, d
   await ctr("containers", "rm", id);
   await watch.next("the end of the container", (event) => event.topic === "/containers/delete");
   await watch.stop();
-  const mine = watch.seen().filter((event) => [event.body["container_id"], event.body["id"], event.body["key"]].includes(id));
+  const mine = watch
+    .seen()
+    .filter((event) => [event.body["container_id"], event.body["id"], event.body["key"]].includes(id));
   expect(mine.map((event) => event.topic)).toEqual([
-    "/snapshot/prepare", "/containers/create", "/tasks/create", "/tasks/start", "/tasks/exec-added", "/tasks/exec-started",
-    "/tasks/exit", "/tasks/paused", "/tasks/resumed", "/tasks/exit", "/tasks/delete", "/snapshot/remove", "/containers/delete",
+    "/snapshot/prepare",
+    "/containers/create",
+    "/tasks/create",
+    "/tasks/start",
+    "/tasks/exec-added",
+    "/tasks/exec-started",
+    "/tasks/exit",
+    "/tasks/paused",
+    "/tasks/resumed",
+    "/tasks/exit",
+    "/tasks/delete",
+    "/snapshot/remove",
+    "/containers/delete",
   ]);
   expect(new Set(mine.map((event) => event.namespace))).toEqual(new Set([h.daemon.namespace]));
   const exits = mine.filter((event) => event.topic === "/tasks/exit").map((event) => event.body);
-  expect(exits).toMatchObject([{ id: "e1", exit_status: 4 }, { id, exit_status: 137 }]);
-  expect(mine.find((event) => event.topic === "/tasks/delete")?.body).toMatchObject({ container_id: id, exit_status: 137 });
-  expect(mine.find((event) => event.topic === "/tasks/exec-started")?.body).toMatchObject({ exec_id: "e1", pid: expect.any(Number) as number });
+  expect(exits).toMatchObject([
+    { id: "e1", exit_status: 4 },
+    { id, exit_status: 137 },
+  ]);
+  expect(mine.find((event) => event.topic === "/tasks/delete")?.body).toMatchObject({
+    container_id: id,
+    exit_status: 137,
+  });
+  expect(mine.find((event) => event.topic === "/tasks/exec-started")?.body).toMatchObject({
+    exec_id: "e1",
+    pid: expect.any(Number) as number,
+  });
 });

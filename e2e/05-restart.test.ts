@@ -19,7 +19,11 @@ afterEach(async () => {
 });
 
 const ctr = (...args: string[]): Promise<string> => h.daemon.ctr(args);
-const lines = (text: string): string[] => text.trim().split("\n").filter((line) => line !== "");
+const lines = (text: string): string[] =>
+  text
+    .trim()
+    .split("\n")
+    .filter((line) => line !== "");
 
 async function detached(name: string, ...command: string[]): Promise<{ id: string; pid: number }> {
   const id = h.daemon.id(name);
@@ -78,7 +82,10 @@ test("5: events of an exit while the daemon was away are delivered late", async 
   process.kill(pid, "SIGKILL");
   await h.daemon.restart();
   const watch = await watchEvents(h.daemon);
-  const exit = await watch.next("the exit", (event) => event.topic === "/tasks/exit" && event.body["container_id"] === id);
+  const exit = await watch.next(
+    "the exit",
+    (event) => event.topic === "/tasks/exit" && event.body["container_id"] === id,
+  );
   expect(exit.body).toMatchObject({ container_id: id, id, exit_status: 137 });
   await watch.stop();
   expect((await task(stays.id))?.["STATUS"]).toBe("RUNNING");

@@ -28,7 +28,9 @@ peerTest("6: ctr 2.x: images pull --local, ls, rm", [ctr2], async () => {
 });
 
 peerTest("6: ctr 2.x: run, exit code, exec, kill, delete", [ctr2], async () => {
-  expect(await newer("run", "--rm", h.image, h.daemon.id("new"), "echo", "from the newer one")).toBe("from the newer one\n");
+  expect(await newer("run", "--rm", h.image, h.daemon.id("new"), "echo", "from the newer one")).toBe(
+    "from the newer one\n",
+  );
   expect((await tryNewer("run", "--rm", h.image, h.daemon.id("code"), "sh", "-c", "exit 42")).code).toBe(42);
   const id = h.daemon.id("long");
   await newer("run", "-d", h.image, id, "sleep", "1000");

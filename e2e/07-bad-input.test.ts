@@ -26,7 +26,10 @@ async function startFails(config: string): Promise<CommandResult> {
   return result;
 }
 
-function writeConfig(name: string, change: { root?: string; state?: string; address?: string; extra?: string } = {}): string {
+function writeConfig(
+  name: string,
+  change: { root?: string; state?: string; address?: string; extra?: string } = {},
+): string {
   const dir = h.path(name);
   mkdirSync(dir, { recursive: true });
   const text = `version = 2
@@ -81,8 +84,12 @@ test("bad input: a mount source that does not exist", async () => {
 
 test("bad input: an image, a container, a task, a snapshot, a digest that does not exist", async () => {
   const absent = `sha256:${"0".repeat(64)}`;
-  expect(await fails("run", "--rm", "no/such:image", h.daemon.id("x"), "true")).toContain(`image "no/such:image": not found`);
-  expect(await fails("containers", "info", "nobody")).toContain(`container "nobody" in namespace "${h.daemon.namespace}": not found`);
+  expect(await fails("run", "--rm", "no/such:image", h.daemon.id("x"), "true")).toContain(
+    `image "no/such:image": not found`,
+  );
+  expect(await fails("containers", "info", "nobody")).toContain(
+    `container "nobody" in namespace "${h.daemon.namespace}": not found`,
+  );
   expect(await fails("tasks", "kill", "nobody")).toContain("nobody");
   expect(await fails("snapshots", "info", "nothing")).toMatch(/nothing.*not found/);
   expect(await fails("content", "get", absent)).toMatch(new RegExp(`${absent}.*: not found`));
@@ -92,9 +99,19 @@ test("bad input: an image, a container, a task, a snapshot, a digest that does n
 test("bad input: a digest that does not fit the data is refused, and nothing is stored", async () => {
   const wrong = `sha256:${"1".repeat(64)}`;
   const ingest = ["content", "ingest", "--expected-size", "5", "--expected-digest", wrong, "bad-digest"];
-  expect(await h.daemon.ctrFails(ingest, { input: "hello" })).toMatch(/unexpected (commit )?digest.*failed precondition/);
+  expect(await h.daemon.ctrFails(ingest, { input: "hello" })).toMatch(
+    /unexpected (commit )?digest.*failed precondition/,
+  );
   expect(await ctr("content", "ls", "-q")).not.toContain(sha256("hello"));
-  const size = ["content", "ingest", "--expected-size", "7", "--expected-digest", `sha256:${sha256("hello")}`, "bad-size"];
+  const size = [
+    "content",
+    "ingest",
+    "--expected-size",
+    "7",
+    "--expected-digest",
+    `sha256:${sha256("hello")}`,
+    "bad-size",
+  ];
   expect(await h.daemon.ctrFails(size, { input: "hello" })).toMatch(/bad-size|size|EOF/);
   expect(await ctr("content", "ls", "-q")).not.toContain(sha256("hello"));
   expect(await fails("content", "get", "no-digest")).toMatch(/invalid checksum digest format|invalid argument/);
@@ -107,7 +124,9 @@ test("bad input: objects of another namespace are not found", async () => {
     if (result.code === 0) throw new Error(`should have failed: ${said(result)}`);
     return result.stderr;
   };
-  expect(await elsewhere("run", "--rm", h.image, h.daemon.id("wrong"), "true")).toContain(`image "${h.image}": not found`);
+  expect(await elsewhere("run", "--rm", h.image, h.daemon.id("wrong"), "true")).toContain(
+    `image "${h.image}": not found`,
+  );
   expect(await elsewhere("content", "get", h.busybox.root.descriptor.digest)).toContain("not found");
   expect(await elsewhere("snapshots", "info", h.busybox.layers[0]?.diffId ?? "")).toContain("not found");
   const malformed = await run("ctr", [...h.daemon.flags("no/good"), "images", "ls"]);
@@ -123,7 +142,9 @@ test("bad input: a truncated layer fails to unpack, and leaves no snapshot", asy
   const root = memoryBlob(whole.root.descriptor.mediaType, JSON.stringify({ ...manifest, layers: [cut.descriptor] }));
   const ref = await pushImage(h.registry, "e2e/truncated", "1", { root, blobs: [cut, whole.config] });
   const before = tableRows(await ctr("snapshots", "ls"));
-  expect(await fails("images", "pull", "--plain-http", ref)).toMatch(/failed to extract layer.*unexpected (EOF|end of file)/s);
+  expect(await fails("images", "pull", "--plain-http", ref)).toMatch(
+    /failed to extract layer.*unexpected (EOF|end of file)/s,
+  );
   await ctr("images", "rm", "--sync", ref);
   expect(tableRows(await ctr("snapshots", "ls"))).toEqual(before);
   expect(await mountsBelow(h.daemon.dir)).toEqual([]);
@@ -134,26 +155,33 @@ test("bad input: a layer that is not what its diff id says", async () => {
   const image = await buildImage({ layers: [{ entries: [{ path: "f", data: "one" }] }] });
   const liar = await buildImage({ layers: [{ entries: [{ path: "f", data: "two" }] }] });
   const manifest = JSON.parse((await image.root.bytes()).toString()) as object;
-  const root = memoryBlob(image.root.descriptor.mediaType, JSON.stringify({ ...manifest, config: liar.config.descriptor }));
+  const root = memoryBlob(
+    image.root.descriptor.mediaType,
+    JSON.stringify({ ...manifest, config: liar.config.descriptor }),
+  );
   const ref = await pushImage(h.registry, "e2e/liar", "1", { root, blobs: [...image.layers, liar.config] });
   expect(await fails("images", "pull", "--plain-http", ref)).toContain("wrong diff id");
   await ctr("images", "rm", "--sync", ref);
 });
 
 // containerd 1.6 takes the socket away from whoever listens on it.
-ctrdTest("bad input: a socket that another program listens on", async () => {
-  const address = h.path("used.sock");
-  const server = createServer().listen(address);
-  try {
-    const result = await startFails(writeConfig("socket", { address }));
-    expect(said(result)).toContain(address);
-    expect(said(result)).toMatch(/in use|already listening|listens/);
-    expect(existsSync(address), "the other program's socket is still there").toBe(true);
-  } finally {
-    await new Promise((resolve) => server.close(resolve));
-    rmSync(address, { force: true });
-  }
-}, 30_000);
+ctrdTest(
+  "bad input: a socket that another program listens on",
+  async () => {
+    const address = h.path("used.sock");
+    const server = createServer().listen(address);
+    try {
+      const result = await startFails(writeConfig("socket", { address }));
+      expect(said(result)).toContain(address);
+      expect(said(result)).toMatch(/in use|already listening|listens/);
+      expect(existsSync(address), "the other program's socket is still there").toBe(true);
+    } finally {
+      await new Promise((resolve) => server.close(resolve));
+      rmSync(address, { force: true });
+    }
+  },
+  30_000,
+);
 
 test("bad input: a root that is a file", async () => {
   const root = h.path("file-as-root");
@@ -197,6 +225,8 @@ test("bad input: a disabled plugin that is required, a required plugin that does
 });
 
 test("bad input: a daemon that was refused everything left no socket and no state behind", async () => {
-  const sockets = readdirSync(h.daemon.dir, { recursive: true, encoding: "utf8" }).filter((name) => name.endsWith(".sock"));
+  const sockets = readdirSync(h.daemon.dir, { recursive: true, encoding: "utf8" }).filter((name) =>
+    name.endsWith(".sock"),
+  );
   expect(sockets.sort()).toEqual(["d.sock"]);
 });

@@ -23,7 +23,9 @@ export const prepareSnapshots: Work = {
     round++;
     // Without the label a collection in between would take them.
     const labels = new Map([["containerd.io/gc.root", "now"]]);
-    const total = await timed(() => Promise.all(keys.map((key) => snapshotter.prepare(side.ctx, key, parent, { labels }))));
+    const total = await timed(() =>
+      Promise.all(keys.map((key) => snapshotter.prepare(side.ctx, key, parent, { labels }))),
+    );
     for (const key of keys) await snapshotter.remove(side.ctx, key);
     return total;
   },

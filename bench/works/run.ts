@@ -16,7 +16,8 @@ export const runContainer: Work = {
   },
   async run(side) {
     const total = await timed(async () => {
-      for (let i = 0; i < repeats; i++) await side.ctr("run", "--rm", reference, `bench-${process.pid}-${count++}`, "true");
+      for (let i = 0; i < repeats; i++)
+        await side.ctr("run", "--rm", reference, `bench-${process.pid}-${count++}`, "true");
     });
     return total / repeats;
   },

@@ -17,7 +17,11 @@ export async function watchEvents(daemon: Daemon): Promise<EventWatch> {
   let text = "";
   child.stdout?.on("data", (chunk) => (text += String(chunk)));
   const seen = (): SeenEvent[] =>
-    text.slice(0, text.lastIndexOf("\n") + 1).split("\n").map(parseEvent).filter((event) => event !== undefined);
+    text
+      .slice(0, text.lastIndexOf("\n") + 1)
+      .split("\n")
+      .map(parseEvent)
+      .filter((event) => event !== undefined);
   const next: EventWatch["next"] = (what, match) =>
     until(`ctr events shows ${what}; it showed ${JSON.stringify(seen()).slice(-2000)}`, () => seen().find(match));
   // Subscriptions have no replay: probe until one is seen.

@@ -33,7 +33,10 @@ export async function closeDaemon(daemon: Daemon): Promise<void> {
 async function emptyNamespace(daemon: Daemon, namespace: string): Promise<void> {
   const ctr = async (...args: string[]): Promise<string[]> => {
     const result = await run("ctr", [...daemon.flags(namespace), ...args], { env: { TMPDIR: daemon.tmp } });
-    return result.stdout.trim().split("\n").filter((line) => line !== "");
+    return result.stdout
+      .trim()
+      .split("\n")
+      .filter((line) => line !== "");
   };
   for (const id of await ctr("tasks", "ls", "-q")) await ctr("tasks", "rm", "-f", id);
   for (const id of await ctr("containers", "ls", "-q")) await ctr("containers", "rm", id);
@@ -49,7 +52,8 @@ async function removeSnapshots(ctr: (...args: string[]) => Promise<string[]>, sn
     const rows = (await ctr("snapshots", "--snapshotter", snapshotter, "ls")).slice(1).map((row) => row.split(/\s+/));
     if (rows.length === 0) return;
     const parents = new Set(rows.filter((row) => row.length > 2).map((row) => row[1]));
-    for (const [key = ""] of rows) if (!parents.has(key)) await ctr("snapshots", "--snapshotter", snapshotter, "rm", key);
+    for (const [key = ""] of rows)
+      if (!parents.has(key)) await ctr("snapshots", "--snapshotter", snapshotter, "rm", key);
   }
 }
 
@@ -57,7 +61,9 @@ async function removeSnapshots(ctr: (...args: string[]) => Promise<string[]>, sn
 export async function expectNothingLeft(daemon: Daemon): Promise<void> {
   let left: string[] = [];
   await until("nothing is left", () => (left = leftovers(daemon)).length === 0, 5_000).catch(() => {
-    throw new Error(`left behind by the daemon in ${daemon.dir}:\n  ${left.join("\n  ")}\n${daemon.logs().slice(-1500)}`);
+    throw new Error(
+      `left behind by the daemon in ${daemon.dir}:\n  ${left.join("\n  ")}\n${daemon.logs().slice(-1500)}`,
+    );
   });
 }
 
@@ -81,10 +87,12 @@ export function leftMounts(dir: string): string[] {
 }
 
 export function leftProcesses(needles: readonly string[]): string[] {
-  return readdirSync("/proc").filter((name) => /^\d+$/.test(name) && Number(name) !== process.pid).flatMap((pid) => {
-    const line = readText(`/proc/${pid}/cmdline`).replaceAll("\0", " ");
-    return needles.some((needle) => line.includes(needle)) ? [`process ${pid}: ${line}`] : [];
-  });
+  return readdirSync("/proc")
+    .filter((name) => /^\d+$/.test(name) && Number(name) !== process.pid)
+    .flatMap((pid) => {
+      const line = readText(`/proc/${pid}/cmdline`).replaceAll("\0", " ");
+      return needles.some((needle) => line.includes(needle)) ? [`process ${pid}: ${line}`] : [];
+    });
 }
 
 /** Cgroups of containers. The namespace's own cgroup stays by design: `ctr namespaces rm --cgroup` is for that. */
@@ -93,12 +101,16 @@ export function leftCgroups(namespace: string): string[] {
 }
 
 function namespaceCgroups(namespace: string): string[] {
-  return list("/sys/fs/cgroup").map((controller) => join(controller, namespace)).filter((path) => existsSync(path));
+  return list("/sys/fs/cgroup")
+    .map((controller) => join(controller, namespace))
+    .filter((path) => existsSync(path));
 }
 
 /** The shim names its socket by a hash of the daemon's address, the namespace and the container id. */
 function shimSocket(daemon: Daemon, namespace: string, id: string): string {
-  return `/run/containerd/s/${createHash("sha256").update(join(daemon.address, namespace, id)).digest("hex")}`;
+  return `/run/containerd/s/${createHash("sha256")
+    .update(join(daemon.address, namespace, id))
+    .digest("hex")}`;
 }
 
 function leftShimSockets(daemon: Daemon): string[] {
@@ -107,10 +119,12 @@ function leftShimSockets(daemon: Daemon): string[] {
 }
 
 function leftFifos(daemon: Daemon): string[] {
-  return list("/run/containerd/fifo").flatMap((dir) => list(dir)).filter((path) => {
-    const name = path.split("/").at(-1) ?? "";
-    return [...daemon.ids].some((id) => name.startsWith(`${id}-`));
-  });
+  return list("/run/containerd/fifo")
+    .flatMap((dir) => list(dir))
+    .filter((path) => {
+      const name = path.split("/").at(-1) ?? "";
+      return [...daemon.ids].some((id) => name.startsWith(`${id}-`));
+    });
 }
 
 /** Removes what containerd 1.6 and its shim leave when the shim was killed. */

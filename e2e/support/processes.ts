@@ -4,10 +4,12 @@ import type { Daemon } from "./daemon.ts";
 
 /** Pid of the shim of a container. @throws when there is none or more than one */
 export function shimPid(daemon: Daemon, id: string): number {
-  const pids = readdirSync("/proc").filter((name) => /^\d+$/.test(name)).filter((name) => {
-    const args = commandLine(Number(name));
-    return args[0]?.includes("containerd-shim") === true && args.includes(id) && args.includes(daemon.namespace);
-  });
+  const pids = readdirSync("/proc")
+    .filter((name) => /^\d+$/.test(name))
+    .filter((name) => {
+      const args = commandLine(Number(name));
+      return args[0]?.includes("containerd-shim") === true && args.includes(id) && args.includes(daemon.namespace);
+    });
   if (pids.length !== 1) throw new Error(`container ${id} has ${pids.length} shims`);
   return Number(pids[0]);
 }

@@ -13,7 +13,11 @@ export function tableRows(text: string): Record<string, string>[] {
 
 /** Words of each line under the header. */
 export function wordRows(text: string): string[][] {
-  return text.trim().split("\n").slice(1).map((line) => line.trim().split(/\s+/));
+  return text
+    .trim()
+    .split("\n")
+    .slice(1)
+    .map((line) => line.trim().split(/\s+/));
 }
 
 export interface SeenEvent {

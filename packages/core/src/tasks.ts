@@ -190,8 +190,5 @@ export interface TaskService {
     request: { containerId: string; resources: Any | undefined; annotations: Labels },
   ): Promise<void>;
   metrics(ctx: CallContext, request: { filters: string[] }): Promise<{ metrics: TaskMetric[] }>;
-  wait(
-    ctx: CallContext,
-    request: ProcessRef,
-  ): Promise<{ exitStatus: number; exitedAt: Timestamp | undefined }>;
+  wait(ctx: CallContext, request: ProcessRef): Promise<{ exitStatus: number; exitedAt: Timestamp | undefined }>;
 }

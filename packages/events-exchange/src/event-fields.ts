@@ -89,7 +89,10 @@ function runtimeField(message: ContainerCreate, rest: readonly string[]): Field 
 }
 
 const readers: ReadonlyMap<string, FieldReader> = new Map([
-  ["containerd.events.TaskCreate", reader(TaskCreate, { container_id: containerId, bundle: (m) => text(m.bundle), io: taskIo, checkpoint })],
+  [
+    "containerd.events.TaskCreate",
+    reader(TaskCreate, { container_id: containerId, bundle: (m) => text(m.bundle), io: taskIo, checkpoint }),
+  ],
   ["containerd.events.TaskStart", reader(TaskStart, taskFields)],
   ["containerd.events.TaskDelete", reader(TaskDelete, endFields)],
   ["containerd.events.TaskExit", reader(TaskExit, endFields)],
@@ -100,7 +103,10 @@ const readers: ReadonlyMap<string, FieldReader> = new Map([
   ["containerd.events.TaskResumed", reader(TaskResumed, taskFields)],
   ["containerd.events.TaskCheckpointed", reader(TaskCheckpointed, { container_id: containerId, checkpoint })],
   ["containerd.events.ContainerCreate", reader(ContainerCreate, { id, image, runtime: runtimeField })],
-  ["containerd.events.ContainerUpdate", reader(ContainerUpdate, { id, image, labels, snapshot_key: (m) => text(m.snapshotKey) })],
+  [
+    "containerd.events.ContainerUpdate",
+    reader(ContainerUpdate, { id, image, labels, snapshot_key: (m) => text(m.snapshotKey) }),
+  ],
   ["containerd.events.ContainerDelete", reader(ContainerDelete, { id })],
   ["containerd.events.ContentCreate", reader(ContentCreate, { digest, mediaType: (m) => text(m.mediaType) })],
   ["containerd.events.ContentDelete", reader(ContentDelete, { digest })],

@@ -38,7 +38,10 @@ describe("event exchange", () => {
     const other = createContext({ namespace: "k8s.io" });
     const picked = events.subscribe(ctx, ["namespace==k8s.io", "topic~=^/tasks,event.container_id==b"]);
     await events.publish(ctx, "/tasks/exit", exit("a"));
-    await events.publish(ctx, "/tasks/exit", { ...exit("b"), typeUrl: "type.googleapis.com/containerd.events.TaskExit" });
+    await events.publish(ctx, "/tasks/exit", {
+      ...exit("b"),
+      typeUrl: "type.googleapis.com/containerd.events.TaskExit",
+    });
     await events.publish(other, "/tasks/exit", exit("c"));
     await events.publish(ctx, "/tasks/exit", exit("d"));
     await events.publish(other, "/tasks/exit", exit("end"));
@@ -54,15 +57,25 @@ describe("event exchange", () => {
     ["event.container_id!=x", true],
   ])("matches TaskCreate with %s: %s", async (filter, wanted) => {
     const value = TaskCreate.create({ containerId: "c", bundle: "/b", io: { stdin: "/in", terminal: true }, pid: 7 });
-    expect(await matches(filter, "/tasks/create", "containerd.events.TaskCreate", TaskCreate.encode(value).finish())).toBe(wanted);
+    expect(
+      await matches(filter, "/tasks/create", "containerd.events.TaskCreate", TaskCreate.encode(value).finish()),
+    ).toBe(wanted);
   });
 
   it("has no fields for unknown types and for bytes that do not decode", async () => {
     expect(await matches("event.id", "/x", "example.Unknown", new Uint8Array([1]))).toBe(false);
-    expect(await matches("event.id", "/containers/create", "containerd.events.ContainerCreate", new Uint8Array([255]))).toBe(false);
-    const proto = ContainerCreate.encode(ContainerCreate.create({ runtime: { name: "io.containerd.runc.v2" } })).finish();
-    expect(await matches("event.runtime.name~=runc", "/containers/create", "containerd.events.ContainerCreate", proto)).toBe(true);
-    expect(await matches("event.constructor", "/containers/create", "containerd.events.ContainerCreate", proto)).toBe(false);
+    expect(
+      await matches("event.id", "/containers/create", "containerd.events.ContainerCreate", new Uint8Array([255])),
+    ).toBe(false);
+    const proto = ContainerCreate.encode(
+      ContainerCreate.create({ runtime: { name: "io.containerd.runc.v2" } }),
+    ).finish();
+    expect(
+      await matches("event.runtime.name~=runc", "/containers/create", "containerd.events.ContainerCreate", proto),
+    ).toBe(true);
+    expect(await matches("event.constructor", "/containers/create", "containerd.events.ContainerCreate", proto)).toBe(
+      false,
+    );
   });
 
   it("refuses malformed topics, filters, namespaces and envelopes", async () => {
@@ -70,7 +83,9 @@ describe("event exchange", () => {
     for (const topic of ["", "/", "tasks", "/tasks/", "/ta sks", "//x"]) {
       await expect(events.publish(ctx, topic, exit("a"))).rejects.toMatchObject({ kind: "invalid-argument" });
     }
-    await expect(events.publish(createContext(), "/a", exit("a"))).rejects.toMatchObject({ kind: "failed-precondition" });
+    await expect(events.publish(createContext(), "/a", exit("a"))).rejects.toMatchObject({
+      kind: "failed-precondition",
+    });
     const envelope = { namespace: "default", topic: "/a", timestamp: now(), event: exit("a") };
     await events.forward(ctx, envelope);
     for (const wrong of [{ namespace: "" }, { topic: "a" }, { timestamp: undefined }]) {

@@ -12,9 +12,6 @@ import type { TaskService } from "@ctrd/core/tasks";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import type { BoundService, RpcChannel, ServedSocket } from "./index.ts";
 import {
-  checkHealth,
-  createHealth,
-  fetchVersion,
   openChannel,
   proxyContainers,
   proxyDiffer,
@@ -37,13 +34,15 @@ import {
   serveSandboxes,
   serveSnapshots,
   serveTasks,
-  serveVersion,
   snapshotterLookup,
 } from "./index.ts";
 
 const ctx = createContext({ namespace: "ns", lease: "l" });
 const time = { seconds: 1_700_000_000n, nanos: 5 };
-const labels = new Map([["a", "b"], ["__proto__", "c"]]);
+const labels = new Map([
+  ["a", "b"],
+  ["__proto__", "c"],
+]);
 const any = { typeUrl: "example.Type", value: Buffer.from([1, 2, 3]) };
 const descriptor = { mediaType: "m", digest: "sha256:1", size: 1n << 60n, annotations: labels };
 const mount = { type: "bind", source: "/a", target: "", options: ["ro", "rbind"] };
@@ -69,11 +68,13 @@ type Calls = [string, ...unknown[]][];
 function recorder<T extends object>(answers: Record<string, unknown>): { component: T; calls: Calls } {
   const calls: Calls = [];
   const component = new Proxy({} as T, {
-    get: (_target, method: string) => (callCtx: { namespace: string; lease?: string }, ...args: unknown[]) => {
-      expect(callCtx).toMatchObject({ namespace: "ns", lease: "l" });
-      calls.push([method, ...args]);
-      return answers[method];
-    },
+    get:
+      (_target, method: string) =>
+      (callCtx: { namespace: string; lease?: string }, ...args: unknown[]) => {
+        expect(callCtx).toMatchObject({ namespace: "ns", lease: "l" });
+        calls.push([method, ...args]);
+        return answers[method];
+      },
   });
   return { component, calls };
 }
@@ -117,12 +118,23 @@ describe("components", () => {
     same(await proxy.create(ctx, container), container);
     same(await proxy.update(ctx, container, ["labels.a"]), container);
     await proxy.delete(ctx, "c");
-    same(calls, [["get", "c"], ["list", ["f"]], ["create", container], ["update", container, ["labels.a"]], ["delete", "c"]]);
+    same(calls, [
+      ["get", "c"],
+      ["list", ["f"]],
+      ["create", container],
+      ["update", container, ["labels.a"]],
+      ["delete", "c"],
+    ]);
   });
 
   it("images", async () => {
     const image: Image = { name: "n", labels, target: descriptor, createdAt: time, updatedAt: time };
-    const { component, calls } = recorder<Parameters<typeof serveImages>[0]>({ get: image, list: [image], create: image, update: image });
+    const { component, calls } = recorder<Parameters<typeof serveImages>[0]>({
+      get: image,
+      list: [image],
+      create: image,
+      update: image,
+    });
     await serve(serveImages(component));
     const proxy = proxyImages(channel);
     same(await proxy.get(ctx, "n"), image);
@@ -152,7 +164,14 @@ describe("components", () => {
     await proxy.deleteResource(ctx, "x", resource);
     same(await proxy.listResources(ctx, "x"), [resource]);
     await proxy.delete(ctx, "x", { sync: true });
-    expect(calls.map(([method]) => method)).toEqual(["create", "list", "addResource", "deleteResource", "listResources", "delete"]);
+    expect(calls.map(([method]) => method)).toEqual([
+      "create",
+      "list",
+      "addResource",
+      "deleteResource",
+      "listResources",
+      "delete",
+    ]);
     same(calls[5], ["delete", "x", { sync: true }]);
   });
 
@@ -217,7 +236,10 @@ describe("components", () => {
     same(calls[4], ["commit", "name", "k", { labels: new Map(), parent: "q" }]);
     await expect(proxySnapshotter(channel, "").stat(ctx, "k")).rejects.toThrow("snapshotter argument missing");
     const unknown = proxySnapshotter(channel, "other").prepare(ctx, "k", "");
-    await expect(unknown).rejects.toMatchObject({ kind: "invalid-argument", message: "snapshotter not loaded: other: invalid argument" });
+    await expect(unknown).rejects.toMatchObject({
+      kind: "invalid-argument",
+      message: "snapshotter not loaded: other: invalid argument",
+    });
   });
 
   it("diff", async () => {
@@ -225,7 +247,10 @@ describe("components", () => {
     await serve(serveDiff(component));
     const proxy = proxyDiffer(channel);
     same(await proxy.apply(ctx, descriptor, [mount], { payloads: new Map([["m", any]]), syncFs: true }), descriptor);
-    same(await proxy.compare(ctx, [mount], [], { mediaType: "m", reference: "r", labels, sourceDateEpoch: time }), descriptor);
+    same(
+      await proxy.compare(ctx, [mount], [], { mediaType: "m", reference: "r", labels, sourceDateEpoch: time }),
+      descriptor,
+    );
     same(calls, [
       ["apply", descriptor, [mount], { payloads: new Map([["m", any]]), syncFs: true }],
       ["compare", [mount], [], { labels, mediaType: "m", reference: "r", sourceDateEpoch: time }],
@@ -261,7 +286,16 @@ describe("components", () => {
     const ref = { containerId: "c", execId: "e" };
     const stdio = { stdin: "i", stdout: "o", stderr: "", terminal: true };
     const requests: Record<keyof TaskService, object> = {
-      create: { containerId: "c", rootfs: [mount], ...stdio, checkpoint: descriptor, options: any, runtimePath: "p", taskApiAddress: "a", taskApiVersion: 3 },
+      create: {
+        containerId: "c",
+        rootfs: [mount],
+        ...stdio,
+        checkpoint: descriptor,
+        options: any,
+        runtimePath: "p",
+        taskApiAddress: "a",
+        taskApiVersion: 3,
+      },
       start: ref,
       delete: { containerId: "c" },
       deleteProcess: ref,
@@ -280,8 +314,20 @@ describe("components", () => {
       wait: ref,
     };
     const { component, calls } = recorder<TaskService>(answers);
-    await serve(serveTasks(new Proxy(component, { get: (target, key, self) => async (...args: unknown[]) => Reflect.get(target, key, self)(...args) })));
-    const proxy = proxyTasks(channel) as unknown as Record<string, (c: typeof ctx, request: object) => Promise<unknown>>;
+    await serve(
+      serveTasks(
+        new Proxy(component, {
+          get:
+            (target, key, self) =>
+            async (...args: unknown[]) =>
+              Reflect.get(target, key, self)(...args),
+        }),
+      ),
+    );
+    const proxy = proxyTasks(channel) as unknown as Record<
+      string,
+      (c: typeof ctx, request: object) => Promise<unknown>
+    >;
     for (const [method, request] of Object.entries(requests)) {
       same(await proxy[method]?.(ctx, request), answers[method]);
       same(calls.at(-1), [method, request]);
@@ -300,7 +346,11 @@ describe("components", () => {
     await proxy.publish(ctx, "/a", any);
     await proxy.forward(ctx, envelope);
     same(await Array.fromAsync(proxy.subscribe(ctx, ["topic==/a"])), [envelope]);
-    same(calls, [["publish", "/a", any], ["forward", envelope], ["subscribe", ["topic==/a"]]]);
+    same(calls, [
+      ["publish", "/a", any],
+      ["forward", envelope],
+      ["subscribe", ["topic==/a"]],
+    ]);
   });
 
   it("introspection shows what became of plugins", async () => {
@@ -315,7 +365,16 @@ describe("components", () => {
     const info = { uuid: "u", pid: 1n, pidns: 1n << 40n, deprecations: [] };
     const answers = { plugins, server: info, pluginInfo: { plugin: plugins[0], extra: any } };
     const { component } = recorder<Parameters<typeof serveIntrospection>[0]>(answers);
-    await serve(serveIntrospection(new Proxy(component, { get: (target, key, self) => async (...args: unknown[]) => Reflect.get(target, key, self)(...args) })));
+    await serve(
+      serveIntrospection(
+        new Proxy(component, {
+          get:
+            (target, key, self) =>
+            async (...args: unknown[]) =>
+              Reflect.get(target, key, self)(...args),
+        }),
+      ),
+    );
     const proxy = proxyIntrospection(channel);
     expect(await proxy.plugins(ctx, [])).toMatchObject([
       { ...status, state: "ok" },
@@ -325,15 +384,5 @@ describe("components", () => {
     ]);
     same(await proxy.server(ctx), info);
     same((await proxy.pluginInfo(ctx, "t", "i", any)).extra, any);
-  });
-
-  it("version and health", async () => {
-    const health = createHealth();
-    server = await serveOnSocket(join(directory, "s.sock"), [serveVersion({ version: "1", revision: "r" }), health.service]);
-    expect(await fetchVersion(channel, ctx)).toEqual({ version: "1", revision: "r" });
-    expect(await checkHealth(channel, ctx)).toBe(true);
-    health.set("", false);
-    expect(await checkHealth(channel, ctx)).toBe(false);
-    await expect(checkHealth(channel, ctx, "other")).rejects.toMatchObject({ kind: "not-found" });
   });
 });

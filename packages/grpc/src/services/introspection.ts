@@ -58,7 +58,9 @@ async function extraInfo(
 ): Promise<Any> {
   const name = `${plugin.type}.${plugin.id}`;
   if (plugin.state !== "ok") {
-    throw failedPrecondition(`information of plugin "${name}": it is ${plugin.state}${plugin.error ? `: ${plugin.error}` : ""}`);
+    throw failedPrecondition(
+      `information of plugin "${name}": it is ${plugin.state}${plugin.error ? `: ${plugin.error}` : ""}`,
+    );
   }
   const runtime = plugin.type === RuntimePlugin.name ? sources.runtimes.get(plugin.id) : undefined;
   if (runtime === undefined) throw notImplemented(`plugin "${name}" has no further information`);

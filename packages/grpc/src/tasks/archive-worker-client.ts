@@ -10,7 +10,9 @@ export interface ArchiveTask {
 }
 
 /** What the worker tells at the end. */
-export type ArchiveOutcome = { readonly ok: true } | { readonly ok: false; readonly kind: ErrorKind; readonly message: string };
+export type ArchiveOutcome =
+  | { readonly ok: true }
+  | { readonly ok: false; readonly kind: ErrorKind; readonly message: string };
 
 /** Packs or unpacks an archive in a thread of its own; it walks trees with synchronous calls. */
 export async function runArchiveWorker(task: ArchiveTask, signal: AbortSignal): Promise<void> {

@@ -23,7 +23,7 @@ async function pack(path: string, directory: string): Promise<void> {
 }
 
 function writeAll(file: number, chunk: Uint8Array): void {
-  for (let at = 0; at < chunk.length; ) at += writeSync(file, chunk, at);
+  for (let at = 0; at < chunk.length;) at += writeSync(file, chunk, at);
 }
 
 let outcome: ArchiveOutcome;

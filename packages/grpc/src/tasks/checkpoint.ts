@@ -69,7 +69,9 @@ export async function withRestoredCheckpoint<T>(
   create: (directory: string | undefined) => Promise<T>,
 ): Promise<T> {
   const { options, checkpoint } = request;
-  const named = isProtoAny(options, "containerd.runc.v1.Options") ? RuncOptions.decode(options.value).criuImagePath : "";
+  const named = isProtoAny(options, "containerd.runc.v1.Options")
+    ? RuncOptions.decode(options.value).criuImagePath
+    : "";
   if (named !== "") return create(named);
   if (checkpoint === undefined) return create(undefined);
   const path = checkpoint.annotations.get(restoreFromPath);
@@ -117,7 +119,7 @@ async function store(
 async function copyToFile(ctx: CallContext, reader: ContentReader, path: string): Promise<string> {
   const file: FileHandle = await open(path, "wx", 0o600);
   try {
-    for (let offset = 0n; offset < reader.size; ) {
+    for (let offset = 0n; offset < reader.size;) {
       ctx.signal.throwIfAborted();
       const chunk = await reader.read(offset, chunkSize);
       await file.writeFile(chunk);

@@ -1,6 +1,5 @@
 export type { DaemonTable } from "./daemon-table.ts";
 export { defaultPaths } from "./daemon-table.ts";
-export type { LoadedDocuments } from "./load.ts";
 export { documentOf, loadDocuments } from "./load.ts";
 export { printConfig, printDefaultConfig } from "./print.ts";
 export type { ConfigOverrides, DaemonConfig } from "./resolve.ts";

@@ -4,7 +4,11 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { WriteContentRequest, WriteContentResponse } from "@ctrd/api/services/content/v1/content";
-import { ContentDefinition, WriteAction, WriteContentRequest as WriteMessage } from "@ctrd/api/services/content/v1/content";
+import {
+  ContentDefinition,
+  WriteAction,
+  WriteContentRequest as WriteMessage,
+} from "@ctrd/api/services/content/v1/content";
 import type { ContentInfo, ContentStore } from "@ctrd/core/content";
 import { createContext } from "@ctrd/core/context";
 import { digestOf, emptyDigest } from "@ctrd/core/digests";
@@ -81,7 +85,10 @@ class MemoryStore implements ContentStore {
       truncate: async (size: bigint) => void ingests.set(ref, data().subarray(0, Number(size))),
       digest: async () => digestOf(data()),
       close: async () => void locks.delete(ref),
-      commit: async (_commitCtx: unknown, options: { size?: bigint; expected?: string; labels?: Map<string, string> } = {}) => {
+      commit: async (
+        _commitCtx: unknown,
+        options: { size?: bigint; expected?: string; labels?: Map<string, string> } = {},
+      ) => {
         locks.delete(ref);
         const digest = digestOf(data());
         if (options.size !== undefined && options.size !== BigInt(data().length)) throw failedPrecondition("size");
@@ -89,7 +96,13 @@ class MemoryStore implements ContentStore {
         const actual = `${algorithm}:${createHash(algorithm).update(data()).digest("hex")}`;
         if (options.expected !== undefined && options.expected !== actual) throw failedPrecondition("digest");
         if (blobs.has(actual)) throw alreadyExists(actual);
-        const info = { digest: actual, size: BigInt(data().length), createdAt: now(), updatedAt: now(), labels: options.labels ?? new Map() };
+        const info = {
+          digest: actual,
+          size: BigInt(data().length),
+          createdAt: now(),
+          updatedAt: now(),
+          labels: options.labels ?? new Map(),
+        };
         blobs.set(actual, { info, data: data() });
         ingests.delete(ref);
       },
@@ -136,8 +149,17 @@ async function step(call: Call, message: Partial<WriteContentRequest>): Promise<
 describe("Write", () => {
   it("answers each message, and the last answer again at the end", async () => {
     const call = open();
-    expect(await step(call, { action: STAT, ref: "r", total: 10n })).toMatchObject({ action: STAT, offset: 0n, total: 10n, digest: emptyDigest });
-    expect(await step(call, { action: WRITE, data: hello })).toMatchObject({ action: WRITE, offset: 5n, digest: digestOf(hello) });
+    expect(await step(call, { action: STAT, ref: "r", total: 10n })).toMatchObject({
+      action: STAT,
+      offset: 0n,
+      total: 10n,
+      digest: emptyDigest,
+    });
+    expect(await step(call, { action: WRITE, data: hello })).toMatchObject({
+      action: WRITE,
+      offset: 5n,
+      digest: digestOf(hello),
+    });
     expect(await step(call, { action: STAT })).toMatchObject({ offset: 5n, total: 10n, startedAt: expect.anything() });
     const commit = { action: COMMIT, offset: 5n, data: hello, labels: new Map([["a", "b"]]) };
     const committed = await step(call, commit);
@@ -168,7 +190,14 @@ describe("Write", () => {
 
   it.each([
     ["no ref", [{ action: STAT }], "invalid-argument"],
-    ["a gap", [{ action: WRITE, ref: "r", data: hello }, { action: WRITE, offset: 6n, data: hello }], "out-of-range"],
+    [
+      "a gap",
+      [
+        { action: WRITE, ref: "r", data: hello },
+        { action: WRITE, offset: 6n, data: hello },
+      ],
+      "out-of-range",
+    ],
     ["a wrong total", [{ action: COMMIT, ref: "r", data: hello, total: 6n }], "failed-precondition"],
     ["another digest", [{ action: COMMIT, ref: "r", data: hello, expected: emptyDigest }], "failed-precondition"],
     ["wrong hex", [{ action: COMMIT, ref: "r", data: hello, expected: "sha256:12" }], "failed-precondition"],
@@ -185,7 +214,9 @@ describe("Write", () => {
   });
 
   it("keeps the ingest after a failed commit", async () => {
-    await expect(step(open(), { action: COMMIT, ref: "r", data: hello, expected: "sha256:12" })).rejects.toThrow(digestOf(hello));
+    await expect(step(open(), { action: COMMIT, ref: "r", data: hello, expected: "sha256:12" })).rejects.toThrow(
+      digestOf(hello),
+    );
     expect(store.ingests.get("r")).toEqual(hello);
     expect(store.locks.size).toBe(0);
   });
@@ -193,7 +224,10 @@ describe("Write", () => {
   it("starts over at offset 0", async () => {
     const call = open();
     await step(call, { action: WRITE, ref: "r", data: hello });
-    expect(await step(call, { action: WRITE, data: Buffer.from("x") })).toMatchObject({ offset: 1n, digest: digestOf("x") });
+    expect(await step(call, { action: WRITE, data: Buffer.from("x") })).toMatchObject({
+      offset: 1n,
+      digest: digestOf("x"),
+    });
     expect(await step(call, { action: COMMIT })).toMatchObject({ offset: 0n, digest: emptyDigest });
   });
 
@@ -210,7 +244,9 @@ describe("Write", () => {
 
   it("refuses what exists, at the start and in the middle, and removes the ingest", async () => {
     const digest = store.put(hello);
-    await expect(step(open(), { action: STAT, ref: "a", expected: digest })).rejects.toMatchObject({ kind: "already-exists" });
+    await expect(step(open(), { action: STAT, ref: "a", expected: digest })).rejects.toMatchObject({
+      kind: "already-exists",
+    });
     const call = open();
     await step(call, { action: WRITE, ref: "b", data: hello });
     await expect(step(call, { action: WRITE, expected: digest })).rejects.toMatchObject({ kind: "already-exists" });
@@ -220,7 +256,10 @@ describe("Write", () => {
 
   it("answers unavailable for a locked ref", async () => {
     await step(open(), { action: STAT, ref: "r" });
-    await expect(step(open(), { action: STAT, ref: "r" })).rejects.toMatchObject({ kind: "unavailable", message: expect.stringContaining("locked") });
+    await expect(step(open(), { action: STAT, ref: "r" })).rejects.toMatchObject({
+      kind: "unavailable",
+      message: expect.stringContaining("locked"),
+    });
   });
 });
 
@@ -268,7 +307,14 @@ describe("the proxy's reader and writer", () => {
   it("read anywhere, in order and not", async () => {
     const data = Buffer.from(Array.from({ length: 3_000_000 }, (_, i) => i % 251));
     const reader = await proxyContentStore(channel).reader(ctx, store.put(data));
-    for (const [offset, length] of [[0, 10], [10, 1_500_000], [5, 5], [2_999_995, 100], [3_000_000, 1], [0, 3_000_000]] as const) {
+    for (const [offset, length] of [
+      [0, 10],
+      [10, 1_500_000],
+      [5, 5],
+      [2_999_995, 100],
+      [3_000_000, 1],
+      [0, 3_000_000],
+    ] as const) {
       const got = await reader.read(BigInt(offset), length);
       expect(Buffer.from(got).equals(data.subarray(offset, offset + length))).toBe(true);
     }

@@ -1,4 +1,8 @@
-import type { ContentDefinition, WriteContentRequest, WriteContentResponse } from "@ctrd/api/services/content/v1/content";
+import type {
+  ContentDefinition,
+  WriteContentRequest,
+  WriteContentResponse,
+} from "@ctrd/api/services/content/v1/content";
 import { WriteAction } from "@ctrd/api/services/content/v1/content";
 import type { CommitOptions, ContentWriter, IngestStatus, WriterOptions } from "@ctrd/core/content";
 import type { CallContext } from "@ctrd/core/context";
@@ -80,7 +84,8 @@ class RemoteWriter implements ContentWriter {
       throw invalidArgument(`truncate ref "${this.#ref}" to ${size}: it has ${this.#offset} bytes`);
     }
     if (size === this.#offset) return;
-    if (size !== 0n) throw notImplemented(`truncate ref "${this.#ref}" to ${size}: the Write call can only go back to 0`);
+    if (size !== 0n)
+      throw notImplemented(`truncate ref "${this.#ref}" to ${size}: the Write call can only go back to 0`);
     await this.#settle();
     await this.#send(request(WriteAction.WRITE, { ref: this.#ref }));
     this.#offset = 0n;

@@ -9,7 +9,10 @@ export function proxyDiffer(channel: RpcChannel): Differ {
   return {
     async apply(ctx, diff, mounts, options = {}) {
       const { payloads = new Map(), syncFs = false } = options;
-      return answered((await client.apply(ctx, { diff, mounts: [...mounts], payloads, syncFs })).applied, "a descriptor");
+      return answered(
+        (await client.apply(ctx, { diff, mounts: [...mounts], payloads, syncFs })).applied,
+        "a descriptor",
+      );
     },
     async compare(ctx, lower, upper, options = {}) {
       const answer = await client.diff(ctx, {

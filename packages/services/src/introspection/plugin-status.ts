@@ -14,7 +14,8 @@ export function pluginMessage(status: PluginStatus): Plugin {
     platforms: status.meta.platforms.map((platform) => ({ osFeatures: [], ...platform })),
     exports: status.meta.exports,
     capabilities: [...status.meta.capabilities],
-    initErr: status.state === "ok" ? undefined : { code: codeOf(status.state), message: messageOf(status), details: [] },
+    initErr:
+      status.state === "ok" ? undefined : { code: codeOf(status.state), message: messageOf(status), details: [] },
   };
 }
 

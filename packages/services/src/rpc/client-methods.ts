@@ -45,7 +45,8 @@ export type AnyClientMethod = (...args: never[]) => unknown;
 
 /** Makes the client side of a method. */
 export function clientMethod(client: Client, path: string, method: MethodDefinition): AnyClientMethod {
-  if (method.requestStream) return (ctx: CallContext, options?: CallOptions) => duplex(client, path, method, ctx, options);
+  if (method.requestStream)
+    return (ctx: CallContext, options?: CallOptions) => duplex(client, path, method, ctx, options);
   if (method.responseStream) {
     return (ctx: CallContext, request: unknown, options?: CallOptions) =>
       serverStream(client, path, method, ctx, request, options);

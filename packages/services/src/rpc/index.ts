@@ -8,14 +8,10 @@ export type { ChannelOptions, RpcChannel, RpcClient } from "./channel.ts";
 export { defaultConnectTimeoutMs, openChannel } from "./channel.ts";
 export type { CallOptions, ClientMethod, DuplexCall } from "./client-methods.ts";
 export type {
-  AnyHandler,
   BoundService,
   MessageCodec,
-  MessageOf,
   MethodDefinition,
   MethodHandler,
-  RequestOf,
-  ResponseOf,
   ServiceDefinition,
   ServiceHandlers,
 } from "./definition.ts";

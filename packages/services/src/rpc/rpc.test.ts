@@ -65,7 +65,11 @@ describe("unary calls", () => {
   });
 
   it("carry errors: kind, full message, its kind's text once", async () => {
-    const errors: unknown[] = [notFound('image "ä%20☃"'), unavailable("ref x locked"), new ContainerdError("unknown", "odd")];
+    const errors: unknown[] = [
+      notFound('image "ä%20☃"'),
+      unavailable("ref x locked"),
+      new ContainerdError("unknown", "odd"),
+    ];
     await serveVersionBy(async () => {
       throw errors.shift();
     });
@@ -83,7 +87,10 @@ describe("unary calls", () => {
       },
       { log },
     );
-    await expect(ask()).rejects.toMatchObject({ kind: "unknown", message: expect.stringMatching(/^lone � surrogate x+…$/) });
+    await expect(ask()).rejects.toMatchObject({
+      kind: "unknown",
+      message: expect.stringMatching(/^lone � surrogate x+…$/),
+    });
     expect(logged).toHaveLength(1);
   });
 
@@ -103,7 +110,9 @@ describe("unary calls", () => {
     await sleep(100);
     controller.abort();
     await expect(canceled).rejects.toMatchObject({ kind: "canceled" });
-    await expect(ask(createContext({ signal: AbortSignal.timeout(100) }))).rejects.toMatchObject({ kind: "deadline-exceeded" });
+    await expect(ask(createContext({ signal: AbortSignal.timeout(100) }))).rejects.toMatchObject({
+      kind: "deadline-exceeded",
+    });
     const limited = channel.client(VersionDefinition).version(createContext(), {}, { timeoutMs: 100 });
     await expect(limited).rejects.toMatchObject({ kind: "deadline-exceeded" });
     await expect.poll(() => reasons.length).toBe(3);
@@ -121,8 +130,14 @@ describe("unary calls", () => {
   });
 
   it("refuse messages over the limits, both ways", async () => {
-    await serveVersionBy(async () => ({ version: "x".repeat(2000), revision: "" }), { maxSendBytes: 1000, maxReceiveBytes: 10 });
-    await expect(ask()).rejects.toMatchObject({ kind: "resource-exhausted", message: expect.stringContaining("2003 bytes") });
+    await serveVersionBy(async () => ({ version: "x".repeat(2000), revision: "" }), {
+      maxSendBytes: 1000,
+      maxReceiveBytes: 10,
+    });
+    await expect(ask()).rejects.toMatchObject({
+      kind: "resource-exhausted",
+      message: expect.stringContaining("2003 bytes"),
+    });
     const request = { timestamp: undefined, namespace: "a".repeat(20), topic: "", event: undefined };
     await server?.stop();
     await serveSubscribe(async function* () {}, { maxReceiveBytes: 10 });
@@ -249,7 +264,11 @@ describe("hostile peers", () => {
 
   it("survives bytes that are not HTTP/2", async () => {
     await serveVersionBy(async () => ({ version: "1", revision: "" }));
-    for (const bytes of [Buffer.from("GET / HTTP/1.1\r\n\r\n"), Buffer.alloc(5000, 0xff), Buffer.from("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\xff\xff\xff")]) {
+    for (const bytes of [
+      Buffer.from("GET / HTTP/1.1\r\n\r\n"),
+      Buffer.alloc(5000, 0xff),
+      Buffer.from("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\xff\xff\xff"),
+    ]) {
       const socket = connect(path);
       socket.on("error", () => {});
       socket.resume();
@@ -291,7 +310,9 @@ describe("stop", () => {
     const start = performance.now();
     await server?.stop();
     expect(performance.now() - start).toBeLessThan(2000);
-    await expect(messages.next()).rejects.toMatchObject({ kind: expect.stringMatching(/unavailable|canceled|internal/) });
+    await expect(messages.next()).rejects.toMatchObject({
+      kind: expect.stringMatching(/unavailable|canceled|internal/),
+    });
     await expect.poll(() => reason).toMatchObject({ kind: "canceled" });
   });
 });
