@@ -86,7 +86,7 @@ export const serviceRegistrations: readonly AnyRegistration[] = [
   }),
   service<z.output<typeof tasksTable>>({
     id: "tasks-service",
-    requires: [RuntimePlugin, MetadataPlugin, optional(TaskMonitorPlugin), optional(WarningPlugin)],
+    requires: [EventPlugin, RuntimePlugin, MetadataPlugin, optional(TaskMonitorPlugin), optional(WarningPlugin)],
     config: schemaOf(tasksTable),
     initFn(ic) {
       for (const [key, value] of Object.entries(ic.config)) {

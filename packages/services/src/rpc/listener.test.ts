@@ -48,7 +48,7 @@ describe("listen on a unix socket", () => {
     await closing(path, async () => {
       await expect(listen(createServer(), { path })).rejects.toMatchObject({
         kind: "failed-precondition",
-        message: expect.stringMatching(/in use .* --address/),
+        message: expect.stringMatching(new RegExp(`in use by .*\\(pid ${process.pid}\\).* --address`)),
       });
       expect(existsSync(path)).toBe(true);
     });

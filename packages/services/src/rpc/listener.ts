@@ -4,6 +4,7 @@ import { chmod, chown, lstat, mkdir, unlink } from "node:fs/promises";
 import type { Server } from "node:net";
 import { connect } from "node:net";
 import { dirname } from "node:path";
+import { socketOwner } from "./socket-owner.ts";
 
 /** Longest socket path in bytes; the kernel's limit is 107, containerd's is 104. */
 export const maxSocketPath = 104;
@@ -69,7 +70,7 @@ async function listenOnSocket(server: Server, address: SocketAddress): Promise<v
     await once(server, "listening");
   } catch (error) {
     if (errnoOf(error) !== "EADDRINUSE") throw error;
-    throw inUse(path, { cause: error });
+    throw await inUse(path, { cause: error });
   }
   await chmod(path, address.mode ?? 0o660);
   if (address.uid !== undefined || address.gid !== undefined) {
@@ -110,7 +111,7 @@ async function removeStaleSocket(path: string): Promise<void> {
   if (!stats.isSocket()) {
     throw failedPrecondition(`listen on "${path}": it exists and is not a socket; remove it or choose another address`);
   }
-  if (await someoneListens(path)) throw inUse(path);
+  if (await someoneListens(path)) throw await inUse(path);
   await unlink(path);
 }
 
@@ -131,9 +132,10 @@ async function someoneListens(path: string): Promise<boolean> {
   }
 }
 
-function inUse(path: string, context: { cause?: unknown } = {}): Error {
+async function inUse(path: string, context: { cause?: unknown } = {}): Promise<Error> {
+  const owner = (await socketOwner(path)) ?? "another process";
   return failedPrecondition(
-    `address "${path}" is in use by another process; stop it or choose another with --address`,
+    `address "${path}" is in use by ${owner}; stop it or choose another with --address`,
     context,
   );
 }

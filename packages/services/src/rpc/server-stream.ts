@@ -115,7 +115,7 @@ export class ServerStream {
 
   /** Sends the headers, unless that has happened. */
   sendHeaders(): void {
-    if (this.#headersSent || this.#ended || this.#stream.destroyed) return;
+    if (this.#headersSent || this.#ended || this.#gone) return;
     this.#headersSent = true;
     this.#stream.respond(responseHeaders, withTrailers);
   }
@@ -140,7 +140,7 @@ export class ServerStream {
 
   /** Ends the call with one message. */
   answer(message: Buffer): void {
-    if (this.#ended || this.#stream.destroyed) return;
+    if (this.#ended || this.#gone) return;
     const buffers = frameMessage(message, this.#limits.maxSendBytes);
     this.sendHeaders();
     this.#write(buffers);
@@ -152,7 +152,7 @@ export class ServerStream {
     if (this.#ended) return;
     this.#ended = true;
     clearTimeout(this.#deadline);
-    if (this.#stream.destroyed) return;
+    if (this.#gone) return;
     const trailers = trailersOf(status);
     if (this.#headersSent) {
       this.#stream.once("wantTrailers", () => this.#stream.sendTrailers(trailers));
@@ -162,6 +162,11 @@ export class ServerStream {
     }
     // What the peer still sends is read and dropped, so that its flow-control window does not stay closed.
     this.#stream.resume();
+  }
+
+  /** Whether nothing can be sent any more: a stream that the peer reset is closed before it is destroyed. */
+  get #gone(): boolean {
+    return this.#stream.closed || this.#stream.destroyed;
   }
 
   readonly #sent = (): void => {
