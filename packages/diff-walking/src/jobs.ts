@@ -37,8 +37,8 @@ export interface JobResults {
   compare: WrittenDiff;
 }
 
-/** From the differ: a job with a flag that turns 1 when it is canceled, or the receipt of a chunk. */
-export type ToWorker = { type: "job"; job: Job; canceled: Int32Array } | { type: "received" };
+/** From the differ: a job with a flag that turns 1 when it is canceled, the receipt of a chunk, or to end. */
+export type ToWorker = { type: "job"; job: Job; canceled: Int32Array } | { type: "received" } | { type: "stop" };
 
 /** From the worker. A job ends with `done` or `failed`. */
 export type FromWorker =

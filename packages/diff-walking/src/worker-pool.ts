@@ -63,6 +63,8 @@ export class WorkerPool {
     this.#closed = true;
     for (const waiting of this.#waiting) waiting.fail(unavailable("differ is closed"));
     const idle = [...this.#idle.keys()];
+    // Whoever awaits this must not see the process end first.
+    for (const worker of idle) worker.ref();
     await Promise.all(idle.map((worker) => this.#discard(worker)));
   }
 
@@ -130,8 +132,21 @@ export class WorkerPool {
     clearTimeout(this.#idle.get(worker));
     this.#idle.delete(worker);
     this.#all.delete(worker);
-    await worker.terminate();
+    await stopWorker(worker);
   }
+}
+
+/** Milliseconds for a worker to end by itself. */
+const stopTime = 10_000;
+
+/** Lets an idle worker end by itself; one that does not answer is terminated. */
+async function stopWorker(worker: Worker): Promise<void> {
+  const ended = new Promise<void>((resolve) => void worker.once("exit", () => resolve()));
+  const timer = setTimeout(() => void worker.terminate(), stopTime);
+  timer.unref();
+  worker.postMessage({ type: "stop" } satisfies ToWorker);
+  await ended;
+  clearTimeout(timer);
 }
 
 /** Runs `job` to its end. */

@@ -25,7 +25,8 @@ port.on("message", (message: ToWorker) => {
     unreceived--;
     onReceived?.();
     onReceived = undefined;
-  } else void runJob(message.job, message.canceled);
+  } else if (message.type === "stop") port.close();
+  else void runJob(message.job, message.canceled);
 });
 
 function send(message: FromWorker, transfer: readonly ArrayBuffer[] = []): void {
