@@ -13,6 +13,8 @@ export interface Side {
   readonly namespace: string;
   /** Runs ctr. @throws unless it exits with 0 */
   ctr(...args: string[]): Promise<string>;
+  /** ctr in another namespace. */
+  inNamespace(namespace: string): (...args: string[]) => Promise<string>;
   close(): Promise<void>;
 }
 
@@ -32,18 +34,21 @@ export async function openSide(name: Side["name"], dir: TempDir, options: SideOp
   const namespace = `bench-${name}-${process.pid}`;
   const channel = openChannel(daemon.address);
   await channel.ready();
-  const ctr = async (...args: string[]): Promise<string> => {
-    const { exitCode, stdout, stderr } = await daemon.ctr(args, { namespace, timeoutMs: 300_000 });
-    if (exitCode !== 0) throw new Error(`${name}: ctr ${args.join(" ")}: exit code ${exitCode}\n${stdout}${stderr}`);
-    return stdout;
-  };
+  const inNamespace =
+    (wanted: string) =>
+    async (...args: string[]): Promise<string> => {
+      const { exitCode, stdout, stderr } = await daemon.ctr(args, { namespace: wanted, timeoutMs: 300_000 });
+      if (exitCode !== 0) throw new Error(`${name}: ctr ${args.join(" ")}: exit code ${exitCode}\n${stdout}${stderr}`);
+      return stdout;
+    };
   return {
     name,
     daemon,
     channel,
     ctx: createContext({ namespace }),
     namespace,
-    ctr,
+    ctr: inNamespace(namespace),
+    inNamespace,
     async close() {
       channel.close();
       await runCommand("ctr", ["-a", daemon.address, "namespaces", "rm", "--cgroup", namespace]);
