@@ -144,11 +144,15 @@ peerTest("4: exec with a tty follows the terminal's size", ["tmux"], async () =>
   await terminal.waitFor(/\$ ?$/m);
 });
 
-// containerd 1.6 needs about a second for each of them.
+// containerd 1.6 needs about a second for each of them; here all take about one. ctr 1.6 cancels its opening of the output
+// FIFO when the process is deleted, which on a machine this busy may come before its thread ran again: so each process
+// stays a moment. That the shim's path loses nothing is shown in packages/runtime-v2 with readers of our own.
 test("4: 50 execs in parallel", async () => {
   const id = await detached("fifty");
   const outputs = await Promise.all(
-    Array.from({ length: 50 }, (_, i) => ctr("tasks", "exec", "--exec-id", `p${i}`, id, "sh", "-c", `echo out-${i}`)),
+    Array.from({ length: 50 }, (_, i) =>
+      ctr("tasks", "exec", "--exec-id", `p${i}`, id, "sh", "-c", `echo out-${i}; sleep 1`),
+    ),
   );
   expect(outputs).toEqual(Array.from({ length: 50 }, (_, i) => `out-${i}\n`));
   expect(wordRows(await ctr("tasks", "ps", id)).length).toBe(1);

@@ -180,20 +180,23 @@ describe("concurrency", () => {
     }
   }, 60_000);
 
-  it("runs 50 execs in parallel", async () => {
+  it("runs 50 execs in parallel, and loses nothing of what they print", async () => {
     const task = await started("busy", sleeper);
-    const exits = await Promise.all(
+    const results = await Promise.all(
       Array.from({ length: 50 }, async (_, i) => {
         const id = `e${i}`;
-        await task.exec(rt.harness.ctx, id, { spec: rt.harness.execSpec(["sh", "-c", `exit ${i}`]), io: io().stdio });
+        const at = io();
+        const spec = rt.harness.execSpec(["sh", "-c", `echo out-${i}; exit ${i}`]);
+        await task.exec(rt.harness.ctx, id, { spec, io: at.stdio });
         const waiting = task.wait(rt.harness.ctx, id);
         await task.start(rt.harness.ctx, id);
         const { exitStatus } = await waiting;
         await task.deleteProcess(rt.harness.ctx, id);
-        return exitStatus;
+        await until("output", () => at.output() !== "");
+        return `${exitStatus} ${at.output()}`;
       }),
     );
-    expect(exits).toEqual(Array.from({ length: 50 }, (_, i) => i));
+    expect(results).toEqual(Array.from({ length: 50 }, (_, i) => `${i} out-${i}\n`));
     await end(task);
   }, 60_000);
 });
