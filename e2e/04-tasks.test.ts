@@ -4,7 +4,7 @@ import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
 import { exited, sleep, until } from "./support/command.ts";
 import { watchEvents } from "./support/events.ts";
 import { openHarness, type Harness } from "./support/harness.ts";
-import { leftMounts } from "./support/leaks.ts";
+import { leftMounts, removeClientFifos } from "./support/leaks.ts";
 import { peerTest } from "./support/peers.ts";
 import { alive } from "./support/processes.ts";
 import { tableRows, wordRows } from "./support/table.ts";
@@ -121,13 +121,15 @@ test("4: exec: output, exit code, user, cwd, input, duplicate id, deleted afterw
   expect(await h.daemon.ctr(["tasks", "exec", "--exec-id", "e3", id, "cat"], { input })).toBe(input);
   const missing = await h.daemon.ctrFails(["tasks", "exec", "--exec-id", "e4", id, "/no/such/program"]);
   expect(missing).toContain("/no/such/program");
-  await exec("e5", ["--detach"], "sleep", "1000");
-  expect(await h.daemon.ctrFails(["tasks", "exec", "--exec-id", "e5", id, "true"])).toMatch(/already exists/);
+  const lasting = h.daemon.id("lasting");
+  await exec(lasting, ["--detach"], "sleep", "1000");
+  expect(await h.daemon.ctrFails(["tasks", "exec", "--exec-id", lasting, id, "true"])).toMatch(/already exists/);
   expect(wordRows(await ctr("tasks", "ps", id)).length).toBe(2);
-  await ctr("tasks", "kill", "-s", "SIGKILL", "--exec-id", "e5", id);
+  await ctr("tasks", "kill", "-s", "SIGKILL", "--exec-id", lasting, id);
   await until("the exec has ended", async () => wordRows(await ctr("tasks", "ps", id)).length === 1);
-  await h.daemon.tryCtr(["tasks", "rm", "--exec-id", "e5", id]);
-  expect(await exec("e5", [], "echo", "again")).toBe("again\n");
+  await h.daemon.tryCtr(["tasks", "rm", "--exec-id", lasting, id]);
+  expect(await exec(lasting, [], "echo", "again")).toBe("again\n");
+  removeClientFifos([lasting]);
 });
 
 peerTest("4: exec with a tty follows the terminal's size", ["tmux"], async () => {

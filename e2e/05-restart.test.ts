@@ -13,7 +13,7 @@ beforeAll(async () => (h = await openHarness("restart")));
 afterAll(() => h?.close());
 afterEach(async () => {
   // A client that is gone cannot remove its FIFOs when the daemon finds the task dead.
-  removeClientFifos(h.daemon);
+  removeClientFifos(h.daemon.ids);
   for (const id of lines(await ctr("tasks", "ls", "-q"))) await ctr("tasks", "rm", "-f", id);
   for (const id of lines(await ctr("containers", "ls", "-q"))) await ctr("containers", "rm", id);
 });

@@ -24,7 +24,7 @@ export async function closeDaemon(daemon: Daemon): Promise<void> {
     }
     // After a failed check, so that the next run begins clean.
     for (const path of leftShimSockets(daemon)) rmSync(path, { force: true });
-    removeClientFifos(daemon);
+    removeClientFifos(daemon.ids);
     rmSync(daemon.dir, { recursive: true, force: true });
   }
 }
@@ -76,7 +76,7 @@ export function leftovers(daemon: Daemon): string[] {
     ...namespaces.flatMap((namespace) => leftCgroups(namespace)),
     ...namespaces.flatMap((namespace) => list(`/run/containerd/runc/${namespace}`)),
     ...leftShimSockets(daemon),
-    ...leftFifos(daemon),
+    ...leftFifos(daemon.ids),
     ...list(daemon.tmp),
   ];
 }
@@ -118,12 +118,12 @@ function leftShimSockets(daemon: Daemon): string[] {
   return pairs.map(({ namespace, id }) => shimSocket(daemon, namespace, id)).filter((path) => existsSync(path));
 }
 
-function leftFifos(daemon: Daemon): string[] {
+function leftFifos(ids: Iterable<string>): string[] {
   return list("/run/containerd/fifo")
     .flatMap((dir) => list(dir))
     .filter((path) => {
       const name = path.split("/").at(-1) ?? "";
-      return [...daemon.ids].some((id) => name.startsWith(`${id}-`));
+      return [...ids].some((id) => name.startsWith(`${id}-`));
     });
 }
 
@@ -132,9 +132,9 @@ export function removeShimSocket(daemon: Daemon, id: string): void {
   rmSync(shimSocket(daemon, daemon.namespace, id), { force: true });
 }
 
-/** Removes the FIFOs that `ctr run -d` made for containers of the daemon. */
-export function removeClientFifos(daemon: Daemon): void {
-  for (const path of leftFifos(daemon)) rmSync(dirname(path), { recursive: true, force: true });
+/** Removes the FIFOs that `ctr run -d` or a detached exec made: they are the client's, and it leaves them. */
+export function removeClientFifos(ids: Iterable<string>): void {
+  for (const path of leftFifos(ids)) rmSync(dirname(path), { recursive: true, force: true });
 }
 
 function readText(path: string): string {
