@@ -22,7 +22,7 @@ interface Outcome {
 
 function run(command: string, args: readonly string[]): boolean {
   const path = `${bin}:${process.env["PATH"] ?? ""}`;
-  const env = { ...process.env, PATH: path, NX_DAEMON: "false", CTRD_TEST_FROM: "dist" };
+  const env = { ...process.env, PATH: path, NX_DAEMON: "false", CTRD_TEST_FROM: "dist", NO_COLOR: "1" };
   return spawnSync(command, args, { cwd: root, stdio: ["ignore", "inherit", "inherit"], env }).status === 0;
 }
 
