@@ -4,27 +4,9 @@
  * @module
  */
 
-/** Encoder and decoder of a message. Methods, so that definitions of every message are assignable. */
-export interface MessageCodec<T> {
-  encode(message: T): { finish(): Uint8Array };
-  decode(bytes: Uint8Array): T;
-}
+import type { MessageCodec, MethodDefinition, ServiceDefinition } from "@ctrd/api/definition";
 
-/** One method of a service. */
-export interface MethodDefinition {
-  /** Bare name on the wire, for example `Create`. */
-  readonly name: string;
-  readonly requestType: MessageCodec<unknown>;
-  readonly requestStream: boolean;
-  readonly responseType: MessageCodec<unknown>;
-  readonly responseStream: boolean;
-}
-
-/** A service: its full proto name and its methods by their TypeScript names. */
-export interface ServiceDefinition {
-  readonly fullName: string;
-  readonly methods: Readonly<Record<string, MethodDefinition>>;
-}
+export type { MessageCodec, MethodDefinition, ServiceDefinition };
 
 /** Names of the methods of `D`. */
 export type MethodName<D extends ServiceDefinition> = keyof D["methods"] & string;

@@ -1,28 +1,8 @@
+import type { MessageCodec, MethodDefinition, ServiceDefinition } from "@ctrd/api/definition";
 import type { CallContext } from "@ctrd/core/context";
 import type { EncodedMessage } from "./encoded-message.ts";
 
-/** Encodes and decodes one message type; the message objects of `@ctrd/api` are codecs. */
-export interface MessageCodec<T> {
-  encode(message: T): { finish(): Uint8Array };
-  decode(input: Uint8Array): T;
-}
-
-/** A method of a service, as `@ctrd/api` generates it. */
-export interface MethodDefinition {
-  /** Name on the wire, for example `ListStream`. */
-  readonly name: string;
-  readonly requestType: MessageCodec<unknown>;
-  readonly requestStream: boolean;
-  readonly responseType: MessageCodec<unknown>;
-  readonly responseStream: boolean;
-}
-
-/** A service, as `@ctrd/api` generates it: `ContainersDefinition`. */
-export interface ServiceDefinition {
-  /** Name on the wire, for example `containerd.services.containers.v1.Containers`. */
-  readonly fullName: string;
-  readonly methods: Readonly<Record<string, MethodDefinition>>;
-}
+export type { MessageCodec, MethodDefinition, ServiceDefinition };
 
 /** The message type of a codec. */
 export type MessageOf<C> = C extends { decode(input: Uint8Array): infer T } ? T : never;
