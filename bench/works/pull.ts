@@ -4,6 +4,7 @@
  * inodes (300 µs a file after a few rounds), which would measure the file system instead of the daemons.
  */
 import { buildImage, pushImage } from "@ctrd/testkit/fixtures";
+import { settle } from "../settle.ts";
 import { timed, type BenchContext, type Work } from "../work.ts";
 
 /** References by round; both sides pull the same images. */
@@ -16,6 +17,7 @@ export const pull: Work = {
   target: "<= 0.70",
   async run(side, context) {
     const reference = await pushed(rounds[side.name]++, context);
+    await settle(side, context.cache);
     return timed(() => side.ctr("images", "pull", "--plain-http", reference));
   },
 };

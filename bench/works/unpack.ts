@@ -1,12 +1,12 @@
 /**
  * Unpack of an image of 30,000 files and 700 MB (gzip, three layers). Its blobs are fetched beforehand, so that
- * neither network nor registry is in the time: `ctr snapshots unpack` alone is measured. The file system's dirty
- * pages are written out before each run. Every run unpacks into a namespace of its own and removes nothing: ext4
+ * neither network nor registry is in the time: `ctr snapshots unpack` alone is measured. Every run unpacks into a namespace of its own and removes nothing: ext4
  * searches past recently deleted inodes, which would measure the file system instead of the daemons.
  */
 import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { buildImage, mustRun, pushImage } from "@ctrd/testkit/fixtures";
+import { settle } from "../settle.ts";
 import { timed, type BenchContext, type Work } from "../work.ts";
 
 interface Pushed {
@@ -24,7 +24,7 @@ export const unpack: Work = {
     const { digest } = await pushed(context);
     const there = side.inNamespace(`${side.namespace}-${rounds[side.name]++}`);
     await there("content", "fetch", "--plain-http", `${context.registry.host}/${repository}:1`);
-    await mustRun("sync", []);
+    await settle(side, context.cache);
     return (await timed(() => there("snapshots", "unpack", digest))) / 1000;
   },
 };

@@ -31,6 +31,8 @@ import { invalidArchive } from "../tar/invalid-archive.ts";
 import type { TarSink } from "../tar/reader.ts";
 import { accessTimeOf, checkOwner, modifyTimeOf, pathIn, pathOf, setXattrs } from "./attributes.ts";
 import type { Directories, OpenDirectory } from "./directories.ts";
+import type { NewFile } from "./new-files.ts";
+import { NewFiles } from "./new-files.ts";
 import { cleanPath, joinPath, splitPath } from "./paths.ts";
 import { removeTree } from "./remove.ts";
 import { parseWhiteout } from "./whiteouts.ts";
@@ -49,8 +51,7 @@ export interface LayerWriterOptions {
   warn(message: string): void;
 }
 
-interface OpenFile {
-  fd: number;
+interface OpenFile extends NewFile {
   /** Bytes written or skipped so far. */
   end: number;
 }
@@ -61,7 +62,6 @@ interface DirectoryTimes {
 }
 
 const directoryFlags = OpenFlag.RdOnly | OpenFlag.Directory | OpenFlag.NoFollow;
-const newFileFlags = OpenFlag.WrOnly | OpenFlag.Creat | OpenFlag.Excl | OpenFlag.NoFollow;
 const fileType = { char: 0o020000, block: 0o060000, fifo: 0o010000 } as const;
 
 /** The sink of a layer's entries. */
@@ -74,6 +74,7 @@ export class LayerWriter implements TarSink {
   #parent: OpenDirectory | undefined;
   #name = "";
   #file: OpenFile | undefined;
+  readonly #newFiles: NewFiles = new NewFiles();
   /** Entries seen so far. */
   entries = 0;
 
@@ -148,7 +149,7 @@ export class LayerWriter implements TarSink {
   #make(entry: TarEntry, path: string, parent: OpenDirectory, name: string): void {
     switch (entry.type) {
       case "file":
-        this.#file = { fd: this.#replacing(parent, name, (at) => openat(parent.fd, at, newFileFlags, 0o600)), end: 0 };
+        this.#file = { ...this.#replacing(parent, name, (at) => this.#newFiles.make(entry, parent, at)), end: 0 };
         return;
       case "directory":
         this.#makeDirectory(entry, path, parent, name);
@@ -186,11 +187,13 @@ export class LayerWriter implements TarSink {
   #finishFile(file: OpenFile, entry: TarEntry): void {
     const { fd } = file;
     if (file.end < entry.size) ftruncateSync(fd, entry.size);
-    if (this.#options.owners) fchown(fd, entry.uid, entry.gid);
-    if (entry.xattrs.size > 0 && this.#parent !== undefined) {
-      this.#setXattrs(entry, pathIn(this.#parent.fd, this.#name));
+    if (!file.complete) {
+      if (this.#options.owners) fchown(fd, entry.uid, entry.gid);
+      if (entry.xattrs.size > 0 && this.#parent !== undefined) {
+        this.#setXattrs(entry, pathIn(this.#parent.fd, this.#name));
+      }
+      fchmod(fd, entry.mode);
     }
-    fchmod(fd, entry.mode);
     utimensat(fd, null, accessTimeOf(entry), modifyTimeOf(entry));
     this.#file = undefined;
     close(fd);
@@ -211,6 +214,7 @@ export class LayerWriter implements TarSink {
     } catch (error) {
       if (!hasErrno(error, "EEXIST")) throw error;
       fd = this.#reuseDirectory(parent, name);
+      this.#newFiles.forget();
     }
     const directory = this.#directories.adopt(path, fd);
     if (this.#options.owners) fchown(directory.fd, entry.uid, entry.gid);
