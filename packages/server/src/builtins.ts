@@ -1,4 +1,5 @@
 import type { AnyRegistration, LoadedPlugin } from "@ctrd/core/plugin";
+import { version } from "./version.ts";
 
 /** What a plugin package's `./plugin` entry exports. */
 export interface PluginModule {
@@ -37,7 +38,8 @@ export async function loadPackages(packages: readonly PluginPackage[]): Promise<
       try {
         const { default: exported } = await load();
         const registrations = Array.isArray(exported) ? (exported as readonly AnyRegistration[]) : [exported];
-        return registrations.map((registration) => ({ registration: registration as AnyRegistration, source: name }));
+        const source = { name, version };
+        return registrations.map((registration) => ({ registration: registration as AnyRegistration, source }));
       } catch (error) {
         throw new Error(`load plugin package ${name}: ${String(error)}`, { cause: error });
       }

@@ -255,6 +255,7 @@ function initContext(config: Partial<OverlayConfig>): { ic: InitContext<OverlayC
     getAll: unused,
     getById: unused,
     plugins: () => [],
+    onReload: () => undefined,
     onClose: (close) => void closers.unshift(close),
   };
   return { ic, closers };

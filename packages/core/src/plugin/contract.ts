@@ -94,6 +94,14 @@ export interface DaemonInfo {
   readonly timeouts: ReadonlyMap<string, number>;
 }
 
+/** The npm package that a plugin came from. */
+export interface PluginSource {
+  readonly name: string;
+  readonly version: string;
+  /** Where it is installed, where known. */
+  readonly directory?: string;
+}
+
 export type PluginState = "ok" | "skipped" | "failed" | "disabled";
 
 /** A plugin and what became of it. */
@@ -108,8 +116,10 @@ export interface PluginStatus {
   readonly error?: string;
   /** What to do about it. */
   readonly remedy?: string;
-  /** npm package and version it came from, where known. */
-  readonly source?: string;
+  /** npm package it came from, where known. */
+  readonly source?: PluginSource;
+  /** Its configuration in force, defaults filled in; undefined when it takes none or was not initialised. */
+  readonly config?: unknown;
 }
 
 /** What `initFn` receives. It sees only what the registration required; asking for anything else throws. */
@@ -134,6 +144,11 @@ export interface InitContext<C = undefined> {
   getById<T>(type: PluginType<T>): Map<string, T>;
   /** Every plugin of the daemon with its state at the time of the call; complete once the daemon has started. */
   plugins(): readonly PluginStatus[];
+  /**
+   * Declares top-level keys of the plugin's table that can change while the daemon runs. `apply` gets the whole new
+   * configuration, in which only these keys differ; when it throws, the old configuration stays in force.
+   */
+  onReload(keys: readonly (keyof C & string)[], apply: (config: C) => void | Promise<void>): void;
   /** Registers clean-up. Closers run once, in reverse order of registration over the whole daemon. */
   onClose(close: () => void | Promise<void>): void;
 }

@@ -1,11 +1,11 @@
 import { invalidArgument } from "../errors.ts";
-import type { AnyRegistration, PluginRef, PluginType, Requirement } from "./contract.ts";
+import type { AnyRegistration, PluginRef, PluginSource, PluginType, Requirement } from "./contract.ts";
 import { pluginUri } from "./contract.ts";
 
-/** A registration and the npm package (`name@version`) that it came from, where known. */
+/** A registration and the npm package that it came from, where known. */
 export interface LoadedPlugin {
   readonly registration: AnyRegistration;
-  readonly source?: string;
+  readonly source?: PluginSource;
 }
 
 /** Why a plugin cannot be initialised, and what to do about it. */
@@ -73,7 +73,12 @@ export function satisfies(plugin: LoadedPlugin, need: { type: string; id: string
 /** `<type>.<id> (package)`. */
 export function describePlugin(plugin: LoadedPlugin): string {
   const uri = pluginUri(plugin.registration);
-  return plugin.source === undefined ? uri : `${uri} (${plugin.source})`;
+  return plugin.source === undefined ? uri : `${uri} (${describeSource(plugin.source)})`;
+}
+
+/** `name@version`, or what stands for a package that is not known. */
+export function describeSource(source: PluginSource | undefined): string {
+  return source === undefined ? "an unnamed package" : `${source.name}@${source.version}`;
 }
 
 function checkDuplicates(plugins: readonly LoadedPlugin[]): void {
@@ -82,7 +87,7 @@ function checkDuplicates(plugins: readonly LoadedPlugin[]): void {
     const uri = pluginUri(plugin.registration);
     const first = seen.get(uri);
     if (first !== undefined) {
-      const by = `${first.source ?? "an unnamed package"} and ${plugin.source ?? "an unnamed package"}`;
+      const by = `${describeSource(first.source)} and ${describeSource(plugin.source)}`;
       throw invalidArgument(`plugin ${uri} is registered twice, by ${by}; remove one of them`);
     }
     seen.set(uri, plugin);

@@ -19,6 +19,7 @@ export type {
   InitContext,
   PluginMeta,
   PluginRef,
+  PluginSource,
   PluginState,
   PluginStatus,
   PluginType,
@@ -27,6 +28,7 @@ export type {
 } from "./contract.ts";
 export { optional, pluginRef, pluginType, pluginUri, SkipPlugin } from "./contract.ts";
 export type { LoadedPlugin, PluginOrder, PluginProblem } from "./graph.ts";
-export { orderPlugins } from "./graph.ts";
+export { describeSource, orderPlugins } from "./graph.ts";
 export type { InitPluginsOptions, PluginSet } from "./lifecycle.ts";
+export type { PluginReload } from "./reload.ts";
 export { initPlugins } from "./lifecycle.ts";

@@ -33,13 +33,19 @@ export interface ContextHost {
 
 type Wanted = PluginType<unknown> | PluginRef<unknown>;
 
+/** What a plugin registers during its `initFn`. */
+export interface ContextHooks<C> {
+  onClose(close: () => void | Promise<void>): void;
+  onReload(keys: readonly (keyof C & string)[], apply: (config: C) => void | Promise<void>): void;
+}
+
 /** Makes the context of one `initFn`: it sees what the registration required, and nothing else. */
 export function createInitContext<C>(
   host: ContextHost,
   plugin: LoadedPlugin,
   config: C,
   meta: PluginMeta,
-  onClose: (close: () => void | Promise<void>) => void,
+  hooks: ContextHooks<C>,
 ): InitContext<C> {
   const uri = pluginUri(plugin.registration);
   const seen = (wanted: Wanted): PluginInstance[] => {
@@ -60,7 +66,7 @@ export function createInitContext<C>(
     getById: <T>(type: PluginType<T>): Map<string, T> =>
       new Map(seen(type).map((other) => [other.plugin.registration.id, other.instance as T])),
     plugins: () => host.plugins(),
-    onClose,
+    ...hooks,
   };
 }
 

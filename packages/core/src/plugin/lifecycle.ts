@@ -15,6 +15,8 @@ import type { LoadedPlugin, PluginOrder, PluginProblem } from "./graph.ts";
 import { describePlugin, needOf, orderPlugins, satisfies, wantedOf } from "./graph.ts";
 import type { PluginInstance } from "./init-context.ts";
 import { createInitContext } from "./init-context.ts";
+import type { PluginReload } from "./reload.ts";
+import { Reloadable } from "./reload.ts";
 
 /** What {@link initPlugins} needs. */
 export interface InitPluginsOptions {
@@ -41,6 +43,13 @@ export interface PluginSet {
   getAll<T>(type: PluginType<T>): T[];
   /** One instance; undefined when it is absent or not ok. */
   find<T>(ref: PluginRef<T>): T | undefined;
+  /**
+   * Applies changed configuration tables, by `<type>.<id>`, as far as plugins can take them while they run. A table
+   * that is not valid changes nothing of its plugin.
+   *
+   * @returns what happened to every plugin whose configuration differs
+   */
+  reload(config: ReadonlyMap<string, unknown>): Promise<PluginReload[]>;
   /** Runs what plugins registered with `onClose`, last first. Repeated calls share one run; failures are logged. */
   close(): Promise<void>;
 }
@@ -64,6 +73,7 @@ class InitRun {
   readonly #order: PluginOrder;
   readonly #statuses: PluginStatus[] = [];
   readonly #instances: PluginInstance[] = [];
+  readonly #reloadables: Map<LoadedPlugin, Reloadable> = new Map();
   readonly #closers: Closers;
 
   constructor(options: InitPluginsOptions, order: PluginOrder) {
@@ -87,8 +97,23 @@ class InitRun {
       statuses: this.#statuses,
       getAll: <T>(type: PluginType<T>): T[] => matching(wantedOf(type)) as T[],
       find: <T>(ref: PluginRef<T>): T | undefined => matching(wantedOf(ref))[0] as T | undefined,
+      reload: (config) => this.#reload(config),
       close: () => this.#closers.closeAll(),
     };
+  }
+
+  async #reload(tables: ReadonlyMap<string, unknown>): Promise<PluginReload[]> {
+    const reports: PluginReload[] = [];
+    for (const [{ registration }, reloadable] of this.#reloadables) {
+      const plugin = pluginUri(registration);
+      try {
+        const report = await reloadable.reload(await validateConfig(registration, tables.get(plugin)));
+        if (report !== undefined) reports.push(report);
+      } catch (error) {
+        reports.push({ plugin, applied: [], needRestart: [], error: messageOf(error) });
+      }
+    }
+    return reports;
   }
 
   async #init(plugin: LoadedPlugin): Promise<void> {
@@ -126,9 +151,15 @@ class InitRun {
     const { root, state, log, daemon, signal } = this.#options;
     const plugins = (): readonly PluginStatus[] => this.#statuses;
     const host = { root, state, log, daemon, signal, instances: this.#instances, plugins };
-    return registration.initFn(
-      createInitContext(host, plugin, config, meta, (close) => this.#closers.add(plugin, close)),
+    const reloadable = new Reloadable(pluginUri(registration), config);
+    const instance = await registration.initFn(
+      createInitContext(host, plugin, config, meta, {
+        onClose: (close) => this.#closers.add(plugin, close),
+        onReload: (keys, apply) => reloadable.add({ keys, apply }),
+      }),
     );
+    if (registration.config !== undefined) this.#reloadables.set(plugin, reloadable);
+    return instance;
   }
 
   /** The first requirement that exists but did not come up. One good plugin is enough for a required type. */
@@ -154,7 +185,8 @@ class InitRun {
   #record(plugin: LoadedPlugin, state: PluginState, meta: PluginMeta, problem?: PluginProblem): void {
     const { type, id, requires } = plugin.registration;
     const types = new Set((requires ?? []).map((requirement) => needOf(requirement).type));
-    this.#statuses.push({
+    const reloadable = this.#reloadables.get(plugin);
+    const status: PluginStatus = {
       type: type.name,
       id,
       requires: [...types],
@@ -163,7 +195,12 @@ class InitRun {
       ...(problem === undefined ? {} : { error: problem.error }),
       ...(problem === undefined || problem.remedy === "" ? {} : { remedy: problem.remedy }),
       ...(plugin.source === undefined ? {} : { source: plugin.source }),
-    });
+    };
+    // What is in force when it is asked for.
+    if (reloadable !== undefined) {
+      Object.defineProperty(status, "config", { enumerable: true, get: () => reloadable.config });
+    }
+    this.#statuses.push(status);
   }
 }
 

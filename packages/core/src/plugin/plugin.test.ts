@@ -16,7 +16,7 @@ function plugin<T>(
   initFn: (ic: InitContext<undefined>) => T | Promise<T> = () => `${type.name}/${id}` as T,
 ): LoadedPlugin {
   const registration: Registration<T> = { type, id, requires, initFn };
-  return { registration, source: `@test/${id}@1.0.0` };
+  return { registration, source: { name: `@test/${id}`, version: "1.0.0" } };
 }
 
 const uris = (plugins: readonly LoadedPlugin[]): string[] => plugins.map((one) => pluginUri(one.registration));
@@ -83,7 +83,7 @@ describe("orderPlugins", () => {
   });
 
   it("names both packages of a duplicate", () => {
-    const twin = { ...plugin(A, "1"), source: "@other/x@2.0.0" };
+    const twin = { ...plugin(A, "1"), source: { name: "@other/x", version: "2.0.0" } };
     expect(() => orderPlugins([plugin(A, "1"), twin])).toThrow(
       "plugin test.a.v1.1 is registered twice, by @test/1@1.0.0 and @other/x@2.0.0",
     );
@@ -238,5 +238,62 @@ describe("initPlugins", () => {
     expect(closed).toBe(1);
     await set.close();
     expect(closed).toBe(1);
+  });
+});
+
+describe("reload", () => {
+  interface Settings {
+    level: string;
+    size: number;
+  }
+  const standard: StandardSchemaV1<unknown, Settings> = {
+    "~standard": {
+      version: 1,
+      vendor: "test",
+      validate: (value) => {
+        const table = { level: "info", size: 1, ...(value as Partial<Settings>) };
+        return typeof table.size === "number"
+          ? { value: table }
+          : { issues: [{ message: "no number", path: ["size"] }] };
+      },
+    },
+  };
+  const seen: Settings[] = [];
+  const reloadable = (apply: (config: Settings) => void): LoadedPlugin => {
+    const registration: Registration<string, Settings> = {
+      type: A,
+      id: "1",
+      config: configSchema(standard, () => ({})),
+      initFn(ic) {
+        ic.onReload(["level"], apply);
+        return "x";
+      },
+    };
+    return { registration: registration as AnyRegistration };
+  };
+  const tables = (table: unknown): Map<string, unknown> => new Map([["test.a.v1.1", table]]);
+
+  it("applies declared keys, reports the others, and shows what is in force", async () => {
+    const set = await init([reloadable((config) => void seen.push(config))]);
+    expect(await set.reload(tables({}))).toEqual([]);
+    expect(await set.reload(tables({ level: "debug", size: 2 }))).toEqual([
+      { plugin: "test.a.v1.1", applied: ["level"], needRestart: ["size"] },
+    ]);
+    expect(seen).toEqual([{ level: "debug", size: 1 }]);
+    expect(set.statuses[0]?.config).toEqual({ level: "debug", size: 1 });
+    expect(await set.reload(tables({ level: "debug", size: 2 }))).toEqual([
+      { plugin: "test.a.v1.1", applied: [], needRestart: ["size"] },
+    ]);
+  });
+
+  it("keeps the old configuration when the new one is invalid or refused", async () => {
+    const set = await init([
+      reloadable(() => {
+        throw new Error("busy");
+      }),
+    ]);
+    expect(await set.reload(tables({ size: "x" }))).toMatchObject([{ error: expect.stringContaining("no number") }]);
+    expect(await set.reload(tables({ level: "debug" }))).toMatchObject([{ applied: [], error: "busy" }]);
+    expect(set.statuses[0]?.config).toEqual({ level: "info", size: 1 });
   });
 });

@@ -2,13 +2,43 @@ import { parseArgs } from "node:util";
 import { nearest } from "../config/check.ts";
 import { logLevels } from "../config/daemon-table.ts";
 
-/** The commands of `ctrd`. */
-export const commands = ["serve", "config default", "config dump", "config check", "publish"] as const;
-export type Command = (typeof commands)[number];
+/** A command of `ctrd`. */
+export type Command =
+  | "serve"
+  | "plugins ls"
+  | "plugins graph"
+  | "plugins inspect"
+  | "config default"
+  | "config dump"
+  | "config check"
+  | "config schema"
+  | "config migrate"
+  | "build"
+  | "publish";
+
+/** Names of what may follow each command. */
+const commandOperands: Readonly<Record<Command, readonly string[]>> = {
+  serve: [],
+  "plugins ls": [],
+  "plugins graph": [],
+  "plugins inspect": ["PLUGIN"],
+  "config default": [],
+  "config dump": [],
+  "config check": ["FILE"],
+  "config schema": [],
+  "config migrate": ["FILE"],
+  build: [],
+  publish: [],
+};
+const commands = Object.keys(commandOperands) as Command[];
 
 /** A command line, taken apart. */
 export interface Arguments {
   readonly command: Command | "help" | "version";
+  /** What follows the command. */
+  readonly operands: readonly string[];
+  /** Folder whose dependencies are the daemon's plugins. */
+  readonly app: string | undefined;
   readonly config: string | undefined;
   readonly root: string | undefined;
   readonly state: string | undefined;
@@ -16,6 +46,10 @@ export interface Arguments {
   readonly logLevel: string | undefined;
   readonly topic: string | undefined;
   readonly namespace: string | undefined;
+  /** File to write. */
+  readonly output: string | undefined;
+  /** Print JSON. */
+  readonly json: boolean;
 }
 
 /** A mistake in the command line. */
@@ -24,6 +58,7 @@ export class UsageError extends Error {
 }
 
 const options = {
+  app: { type: "string" },
   config: { type: "string", short: "c" },
   root: { type: "string" },
   state: { type: "string" },
@@ -31,6 +66,8 @@ const options = {
   "log-level": { type: "string", short: "l" },
   topic: { type: "string" },
   namespace: { type: "string" },
+  output: { type: "string", short: "o" },
+  json: { type: "boolean" },
   version: { type: "boolean", short: "v" },
   help: { type: "boolean", short: "h" },
 } as const;
@@ -41,17 +78,26 @@ usage: ctrd [options] [command]
 
 commands:
   serve            run the daemon (the default)
+  plugins ls       list the plugins and what became of them
+  plugins graph    print which plugin requires which, as Graphviz DOT
+  plugins inspect  print all that is known of one plugin
   config default   print the default configuration, with comments
-  config dump      print the effective configuration
-  config check     check the configuration
+  config dump      print the effective configuration, and where each value came from
+  config check     check the configuration, or the given file; - is standard input
+  config schema    print the JSON Schema of the configuration
+  config migrate   print the configuration, or the given file, in the newest layout
+  build            make one executable of an app folder: --app DIR --output FILE
   publish          publish an event: --topic T --namespace N, the event (an Any) on standard input
 
 options:
+      --app DIR          folder with the package.json whose dependencies are the plugins (the current one)
   -c, --config FILE      configuration file (/etc/ctrd/config.toml)
       --root DIR         directory for what must persist (/var/lib/ctrd)
       --state DIR        directory for what a reboot may remove (/run/ctrd)
   -a, --address SOCKET   gRPC socket (<state>/ctrd.sock)
   -l, --log-level LEVEL  ${logLevels.join(", ")}
+  -o, --output FILE      file to write
+      --json             print JSON
   -v, --version          print the version
   -h, --help             print this
 `;
@@ -67,9 +113,16 @@ export function parseCommandLine(argv: readonly string[]): Arguments {
   if (level !== undefined && !logLevels.some((known) => known === level)) {
     throw new UsageError(`log level "${level}" is not one of ${logLevels.join(", ")}`);
   }
-  const command = values.help === true ? "help" : values.version === true ? "version" : commandOf(positionals);
+  const { command, operands } =
+    values.help === true
+      ? { command: "help" as const, operands: [] }
+      : values.version === true
+        ? { command: "version" as const, operands: [] }
+        : commandOf(positionals);
   return {
     command,
+    operands,
+    app: values.app,
     config: values.config,
     root: values.root,
     state: values.state,
@@ -77,6 +130,8 @@ export function parseCommandLine(argv: readonly string[]): Arguments {
     logLevel: level,
     topic: values.topic,
     namespace: values.namespace,
+    output: values.output,
+    json: values.json ?? false,
   };
 }
 
@@ -97,13 +152,20 @@ function parseStrict(argv: readonly string[]) {
   return parseArgs({ args: [...argv], options, allowPositionals: true, strict: true });
 }
 
-function commandOf(positionals: readonly string[]): Command | "help" {
-  const text = positionals.join(" ");
-  if (text === "") return "serve";
-  if (text === "help") return "help";
-  const command = commands.find((known) => known === text);
-  if (command !== undefined) return command;
+function commandOf(positionals: readonly string[]): { command: Command | "help"; operands: readonly string[] } {
+  const [first = "serve", second = ""] = positionals;
+  if (first === "help") return { command: "help", operands: [] };
+  const command = commands.find((known) => known === first || known === `${first} ${second}`);
+  if (command === undefined) throw unknownCommand(positionals.slice(0, 2).join(" "));
+  const operands = positionals.slice(command.split(" ").length);
+  const names = commandOperands[command];
+  if (operands.length <= names.length) return { command, operands };
+  const takes = names.length === 0 ? "nothing" : names.join(" ");
+  throw new UsageError(`${command} takes ${takes} and got "${operands.join(" ")}"`);
+}
+
+function unknownCommand(text: string): UsageError {
   const suggestion = nearest(text, commands);
   const hint = suggestion === undefined ? `known are: ${commands.join(", ")}` : `did you mean "${suggestion}"?`;
-  throw new UsageError(`unknown command "${text}", ${hint}`);
+  return new UsageError(`unknown command "${text}", ${hint}`);
 }
