@@ -2,6 +2,9 @@ import type { ConfigSchema } from "../config/index.ts";
 import type { Logger } from "../log.ts";
 import type { Platform } from "../records.ts";
 
+/** Version of this contract. A plugin package names the one it is written for in its manifest: `"ctrd": {"api": 1}`. */
+export const pluginApi = 1;
+
 /** A typed plugin type: plugins of this type have instances of `T`. Two tokens of one name are the same type. */
 export interface PluginType<out T> {
   /** containerd's name of the type, for example `io.containerd.snapshotter.v1`. */
@@ -102,6 +105,15 @@ export interface PluginSource {
   readonly directory?: string;
 }
 
+/** A requirement as introspection shows it. */
+export interface PluginRequirement {
+  /** Name of the required type. */
+  readonly type: string;
+  /** The one plugin that is required; undefined: every plugin of the type. */
+  readonly id?: string;
+  readonly optional: boolean;
+}
+
 export type PluginState = "ok" | "skipped" | "failed" | "disabled";
 
 /** A plugin and what became of it. */
@@ -110,6 +122,8 @@ export interface PluginStatus {
   readonly id: string;
   /** Names of the required types, as containerd shows them. */
   readonly requires: readonly string[];
+  /** All that is known of what it requires; undefined when a remote daemon does not tell. */
+  readonly requirements?: readonly PluginRequirement[];
   readonly state: PluginState;
   readonly meta: PluginMeta;
   /** Why it is not ok. */

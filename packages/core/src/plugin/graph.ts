@@ -1,5 +1,12 @@
 import { invalidArgument } from "../errors.ts";
-import type { AnyRegistration, PluginRef, PluginSource, PluginType, Requirement } from "./contract.ts";
+import type {
+  AnyRegistration,
+  PluginRef,
+  PluginRequirement,
+  PluginSource,
+  PluginType,
+  Requirement,
+} from "./contract.ts";
 import { pluginUri } from "./contract.ts";
 
 /** A registration and the npm package that it came from, where known. */
@@ -59,6 +66,14 @@ export function needOf(requirement: Requirement): Need {
   return { ...wantedOf(requirement), optional: false };
 }
 
+/** What a registration requires, as data. */
+export function requirementsOf(registration: AnyRegistration): PluginRequirement[] {
+  return (registration.requires ?? []).map((requirement) => {
+    const { type, id, optional } = needOf(requirement);
+    return { type, ...(id === undefined ? {} : { id }), optional };
+  });
+}
+
 /** Type and id of a token or reference. */
 export function wantedOf(wanted: PluginType<unknown> | PluginRef<unknown>): { type: string; id: string | undefined } {
   return "type" in wanted ? { type: wanted.type.name, id: wanted.id } : { type: wanted.name, id: undefined };
@@ -88,7 +103,8 @@ function checkDuplicates(plugins: readonly LoadedPlugin[]): void {
     const first = seen.get(uri);
     if (first !== undefined) {
       const by = `${describeSource(first.source)} and ${describeSource(plugin.source)}`;
-      throw invalidArgument(`plugin ${uri} is registered twice, by ${by}; remove one of them`);
+      const remedy = "remove one of these packages, or give one of the plugins another id";
+      throw invalidArgument(`plugin ${uri} is registered twice, by ${by}; ${remedy}`);
     }
     seen.set(uri, plugin);
   }
@@ -135,5 +151,7 @@ function sortTopologically(plugins: readonly LoadedPlugin[]): LoadedPlugin[] {
 
 function ringError(ring: readonly LoadedPlugin[]): Error {
   const names = ring.map(describePlugin).join(" → ");
-  return invalidArgument(`plugins require each other in a ring: ${names}; remove one of these requirements`);
+  return invalidArgument(
+    `plugins require each other in a ring: ${names}; remove one of these packages or requirements`,
+  );
 }

@@ -19,6 +19,7 @@ export type {
   InitContext,
   PluginMeta,
   PluginRef,
+  PluginRequirement,
   PluginSource,
   PluginState,
   PluginStatus,
@@ -26,9 +27,9 @@ export type {
   Registration,
   Requirement,
 } from "./contract.ts";
-export { optional, pluginRef, pluginType, pluginUri, SkipPlugin } from "./contract.ts";
+export { optional, pluginApi, pluginRef, pluginType, pluginUri, SkipPlugin } from "./contract.ts";
 export type { LoadedPlugin, PluginOrder, PluginProblem } from "./graph.ts";
-export { describeSource, orderPlugins } from "./graph.ts";
+export { describePlugin, describeSource, orderPlugins, requirementsOf } from "./graph.ts";
 export type { InitPluginsOptions, PluginSet } from "./lifecycle.ts";
 export type { PluginReload } from "./reload.ts";
 export { initPlugins } from "./lifecycle.ts";

@@ -12,7 +12,7 @@ import type {
 import { pluginUri, SkipPlugin } from "./contract.ts";
 import { Closers } from "./closers.ts";
 import type { LoadedPlugin, PluginOrder, PluginProblem } from "./graph.ts";
-import { describePlugin, needOf, orderPlugins, satisfies, wantedOf } from "./graph.ts";
+import { describePlugin, needOf, orderPlugins, requirementsOf, satisfies, wantedOf } from "./graph.ts";
 import type { PluginInstance } from "./init-context.ts";
 import { createInitContext } from "./init-context.ts";
 import type { PluginReload } from "./reload.ts";
@@ -183,13 +183,14 @@ class InitRun {
   }
 
   #record(plugin: LoadedPlugin, state: PluginState, meta: PluginMeta, problem?: PluginProblem): void {
-    const { type, id, requires } = plugin.registration;
-    const types = new Set((requires ?? []).map((requirement) => needOf(requirement).type));
+    const { type, id } = plugin.registration;
+    const requirements = requirementsOf(plugin.registration);
     const reloadable = this.#reloadables.get(plugin);
     const status: PluginStatus = {
       type: type.name,
       id,
-      requires: [...types],
+      requires: [...new Set(requirements.map((requirement) => requirement.type))],
+      requirements,
       state,
       meta,
       ...(problem === undefined ? {} : { error: problem.error }),

@@ -85,7 +85,8 @@ describe("orderPlugins", () => {
   it("names both packages of a duplicate", () => {
     const twin = { ...plugin(A, "1"), source: { name: "@other/x", version: "2.0.0" } };
     expect(() => orderPlugins([plugin(A, "1"), twin])).toThrow(
-      "plugin test.a.v1.1 is registered twice, by @test/1@1.0.0 and @other/x@2.0.0",
+      "plugin test.a.v1.1 is registered twice, by @test/1@1.0.0 and @other/x@2.0.0; " +
+        "remove one of these packages, or give one of the plugins another id",
     );
   });
 
