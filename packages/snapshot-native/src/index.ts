@@ -12,4 +12,5 @@
 export type { NativeConfig } from "./config.ts";
 export { nativeConfig } from "./config.ts";
 export { copyTree } from "./copy-tree.ts";
+export type { NativeOptions } from "./snapshotter.ts";
 export { openNativeSnapshotter } from "./snapshotter.ts";

@@ -12,7 +12,7 @@ const native: Registration<Snapshotter, NativeConfig> = {
   config: nativeConfig,
   initFn(ic) {
     const root = ic.config.root_path || ic.root;
-    const snapshotter = openNativeSnapshotter(root);
+    const snapshotter = openNativeSnapshotter(root, { log: ic.log });
     ic.onClose(() => snapshotter.close());
     ic.meta.exports.set("root", root);
     ic.meta.platforms.push(hostPlatform());

@@ -1,51 +1,34 @@
 /**
- * The directories of snapshots.
+ * The directories of one overlay snapshot.
  */
-import { chmodSync, lchownSync, mkdirSync, readdirSync, renameSync, statSync } from "node:fs";
-import { errnoOf, messageOf, resourceExhausted } from "@ctrd/core/errors";
+import { chmodSync, lchownSync, mkdirSync, statSync } from "node:fs";
 import { SnapshotKind } from "@ctrd/core/snapshots";
-import type { SnapshotChain } from "@ctrd/storage";
+import type { SnapshotChain, SnapshotDirectories } from "@ctrd/storage";
 import { mappedRoot } from "./id-mapping.ts";
 import type { Owner } from "./id-mapping.ts";
-import { idInName } from "./layout.ts";
-import type { Layout } from "./layout.ts";
 
-/** Makes the root and `snapshots`, closed to all but their owner, also where they were open before. */
-export function makeRoot(layout: Layout): void {
-  for (const directory of [layout.root, layout.snapshots]) {
-    mkdirSync(directory, { recursive: true, mode: 0o700 });
-    chmodSync(directory, 0o700);
-  }
+/** The files of one snapshot: its upper directory, and a lower directory of its children. */
+export function upperOf(directories: SnapshotDirectories, id: string): string {
+  return `${directories.of(id)}/fs`;
 }
 
-/** The highest id that any directory is named by, also those that a crash left unfinished; 0 without any. */
-export function highestId(layout: Layout): number {
-  return readdirSync(layout.snapshots).reduce((highest, name) => Math.max(highest, idInName(name) ?? 0), 0);
+/** The work directory that overlayfs needs beside an upper directory. */
+export function workOf(directories: SnapshotDirectories, id: string): string {
+  return `${directories.of(id)}/work`;
 }
 
 /**
- * Makes the directories of a new snapshot: built beside their place, then renamed, so that they are there whole or
- * not at all. A handful of quick calls: waiting for the thread pool between them would take longer.
+ * Makes what is in the directory of a new snapshot.
  *
- * @throws `resource-exhausted` when the filesystem is full, `invalid-argument` for malformed mapping labels
+ * @throws `invalid-argument` for malformed mapping labels
  */
-export function makeSnapshot(layout: Layout, chain: SnapshotChain): void {
-  const { id, info } = chain.record;
+export function fillSnapshot(directories: SnapshotDirectories, directory: string, chain: SnapshotChain): void {
+  const { info } = chain.record;
   const [nearest] = chain.parentIds;
-  const owner = mappedRoot(info.labels) ?? (nearest === undefined ? undefined : ownerOf(layout.upper(nearest)));
-  const directory = layout.unfinished(id);
-  try {
-    mkdirSync(directory, 0o700);
-    makeDirectory(`${directory}/fs`, 0o755);
-    if (owner !== undefined) lchownSync(`${directory}/fs`, owner.uid, owner.gid);
-    if (info.kind === SnapshotKind.Active) makeDirectory(`${directory}/work`, 0o711);
-    renameSync(directory, layout.snapshot(id));
-  } catch (error) {
-    if (errnoOf(error) !== "ENOSPC" && errnoOf(error) !== "EDQUOT") throw error;
-    throw resourceExhausted(`create snapshot "${info.name}": ${messageOf(error)} (free space or inodes)`, {
-      cause: error,
-    });
-  }
+  const owner = mappedRoot(info.labels) ?? (nearest === undefined ? undefined : ownerOf(upperOf(directories, nearest)));
+  makeDirectory(`${directory}/fs`, 0o755);
+  if (owner !== undefined) lchownSync(`${directory}/fs`, owner.uid, owner.gid);
+  if (info.kind === SnapshotKind.Active) makeDirectory(`${directory}/work`, 0o711);
 }
 
 function makeDirectory(path: string, mode: number): void {

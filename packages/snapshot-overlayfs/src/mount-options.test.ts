@@ -1,12 +1,12 @@
 import { SnapshotKind } from "@ctrd/core/snapshots";
+import { SnapshotDirectories } from "@ctrd/storage";
 import type { SnapshotChain } from "@ctrd/storage";
 import { describe, expect, it } from "vitest";
 import { mappedRoot } from "./id-mapping.ts";
-import { idInName, Layout } from "./layout.ts";
 import { extraOptions, snapshotMounts } from "./mount-options.ts";
 import type { OverlayFeatures } from "./mount-options.ts";
 
-const layout = new Layout("/r");
+const directories = new SnapshotDirectories("/r");
 const plain: OverlayFeatures = { userXattr: false, index: true, idMapped: true };
 const mapping = new Map([
   ["containerd.io/snapshot/uidmapping", "0:1000:65536"],
@@ -86,11 +86,11 @@ describe("snapshotMounts", () => {
   it.each(cases)("$name parents", ({ kind, parents, type, source, options }) => {
     const extra = extraOptions(["volatile"], plain);
     const expected = { type, source, target: "", options };
-    expect(snapshotMounts(layout, chain(kind, parents), extra, plain)).toEqual([expected]);
+    expect(snapshotMounts(directories, chain(kind, parents), extra, plain)).toEqual([expected]);
     const withMapping = { ...expected, options: [...mapped, ...options] };
-    expect(snapshotMounts(layout, chain(kind, parents, mapping), extra, plain)).toEqual([withMapping]);
+    expect(snapshotMounts(directories, chain(kind, parents, mapping), extra, plain)).toEqual([withMapping]);
     const old = { ...plain, idMapped: false };
-    expect(snapshotMounts(layout, chain(kind, parents, mapping), extra, old)).toEqual([expected]);
+    expect(snapshotMounts(directories, chain(kind, parents, mapping), extra, old)).toEqual([expected]);
   });
 });
 
@@ -146,12 +146,4 @@ describe("mappedRoot", () => {
     expect(() => mappedRoot(labels("0:0:1"))).toThrow(/gidmapping.*missing/);
     expect(() => mappedRoot(labels(undefined, "0:0:1"))).toThrow(/uidmapping.*missing/);
   });
-});
-
-it("finds ids in directory names", () => {
-  expect(["7", "new-12", "0", "07", "x7", "7x", "new-", "rm-1", "99999999999999999"].map(idInName)).toEqual([
-    7,
-    12,
-    ...Array.from({ length: 7 }, () => undefined),
-  ]);
 });

@@ -3,9 +3,9 @@
  */
 import type { Labels, Mount } from "@ctrd/core/records";
 import { SnapshotKind } from "@ctrd/core/snapshots";
-import type { SnapshotChain } from "@ctrd/storage";
+import type { SnapshotChain, SnapshotDirectories } from "@ctrd/storage";
+import { upperOf, workOf } from "./directories.ts";
 import { gidMappingLabel, uidMappingLabel } from "./id-mapping.ts";
-import type { Layout } from "./layout.ts";
 
 /** What this kernel asks for and can do. */
 export interface OverlayFeatures {
@@ -29,7 +29,7 @@ export function extraOptions(configured: readonly string[], features: OverlayFea
 
 /** The mounts of an active snapshot or a view. */
 export function snapshotMounts(
-  layout: Layout,
+  directories: SnapshotDirectories,
   chain: SnapshotChain,
   extra: readonly string[],
   features: OverlayFeatures,
@@ -39,10 +39,12 @@ export function snapshotMounts(
   const [nearest] = parentIds;
   const isView = record.info.kind === SnapshotKind.View;
   // Overlay needs a lower directory; and two directories, one of which may be the upper one.
-  if (nearest === undefined) return [bind(layout.upper(record.id), isView, mapping)];
-  if (isView && parentIds.length === 1) return [bind(layout.upper(nearest), true, mapping)];
-  const own = isView ? [] : [`workdir=${layout.work(record.id)}`, `upperdir=${layout.upper(record.id)}`];
-  const lower = `lowerdir=${parentIds.map((id) => layout.upper(id)).join(":")}`;
+  if (nearest === undefined) return [bind(upperOf(directories, record.id), isView, mapping)];
+  if (isView && parentIds.length === 1) return [bind(upperOf(directories, nearest), true, mapping)];
+  const own = isView
+    ? []
+    : [`workdir=${workOf(directories, record.id)}`, `upperdir=${upperOf(directories, record.id)}`];
+  const lower = `lowerdir=${parentIds.map((id) => upperOf(directories, id)).join(":")}`;
   return [{ type: "overlay", source: "overlay", target: "", options: [...mapping, ...own, lower, ...extra] }];
 }
 

@@ -1,5 +1,5 @@
 /**
- * Durable LMDB environments, and the snapshot records that snapshotters share.
+ * Durable LMDB environments, and what snapshotters share.
  *
  * ```ts
  * const env = openDurableEnv({ path: "/var/lib/x/meta.db", schema: { name: "things", version: 1 } });
@@ -10,8 +10,11 @@
  *
  * @module
  */
+export type { DirectorySnapshotterOptions, SnapshotDriver } from "./directory-snapshotter.ts";
+export { openDirectorySnapshotter } from "./directory-snapshotter.ts";
 export type { DurableEnv, DurableEnvOptions, DurableKey, DurableSchema } from "./env.ts";
 export { openDurableEnv } from "./env.ts";
+export { SnapshotDirectories } from "./snapshot-directories.ts";
 export type { SnapshotRecord } from "./snapshot-record.ts";
 export type { NewSnapshot, SnapshotChain, SnapshotFiles, SnapshotStore } from "./snapshot-store.ts";
 export { openSnapshotStore } from "./snapshot-store.ts";
