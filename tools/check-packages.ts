@@ -3,21 +3,17 @@
  * all of them into an empty project, and imports every entry point with plain Node.
  */
 import { execFileSync } from "node:child_process";
-import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { checkPackage, createPackageFromTarballData } from "@arethetypeswrong/core";
 import { publint } from "publint";
 import { formatMessage } from "publint/utils";
+import type { Manifest, Packed } from "./pack.ts";
+import { packPackages } from "./pack.ts";
 
 const root = resolve(import.meta.dirname, "..");
 const node = join(root, "node_modules/.bin/node");
-
-interface Manifest {
-  name: string;
-  exports: Record<string, unknown>;
-  peerDependencies?: Record<string, string>;
-}
 
 /** Types of problems that only CommonJS or pre-`exports` consumers meet: ctrd is ESM only. */
 const esmOnly = new Set(["CJSResolvesToESM", "NoResolution"]);
@@ -65,33 +61,10 @@ process.exit(bad === 0 ? 0 : 1);\n`,
   }
 }
 
-/** Packs every package into `work`; tarball file by package name. */
-function packAll(folders: readonly string[], manifests: readonly Manifest[], work: string): Map<string, string> {
-  const workspaces = folders.map((folder) => `--workspace=packages/${folder}`);
-  execFileSync("npm", ["pack", "--loglevel=error", "--pack-destination", work, ...workspaces], {
-    cwd: root,
-    stdio: ["ignore", "ignore", "inherit"],
-  });
-  const files = readdirSync(work).filter((name) => name.endsWith(".tgz"));
-  return new Map(
-    manifests.map(({ name }) => {
-      // npm names the tarball of @scope/name scope-name-<version>.tgz.
-      const prefix = new RegExp(`^${name.slice(1).replace("/", "-")}-\\d`);
-      const file = files.find((candidate) => prefix.test(candidate));
-      if (file === undefined) throw new Error(`npm pack made no tarball of ${name}`);
-      return [name, file];
-    }),
-  );
-}
-
 /** Installs all tarballs into a project of their own and imports every entry point. */
-function installAndImport(
-  manifests: readonly Manifest[],
-  tarballs: ReadonlyMap<string, string>,
-  work: string,
-): string[] {
+function installAndImport(packages: readonly Packed[], work: string): string[] {
   const project = mkdtempSync(join(work, "project-"));
-  const dependencies = Object.fromEntries([...tarballs].map(([name, file]) => [name, `file:../${file}`]));
+  const dependencies = Object.fromEntries(packages.map(({ manifest, tarball }) => [manifest.name, `file:${tarball}`]));
   writeFileSync(
     join(project, "package.json"),
     JSON.stringify({ name: "stranger", private: true, type: "module", dependencies }),
@@ -100,23 +73,22 @@ function installAndImport(
     cwd: project,
     stdio: ["ignore", "ignore", "inherit"],
   });
-  return importAll(project, manifests);
+  return importAll(
+    project,
+    packages.map(({ manifest }) => manifest),
+  );
 }
 
 async function main(): Promise<string[]> {
   const work = mkdtempSync(join(tmpdir(), "ctrd-pack-"));
   try {
-    const folders = readdirSync(join(root, "packages"));
-    const manifests = folders.map((folder): Manifest =>
-      JSON.parse(readFileSync(join(root, "packages", folder, "package.json"), "utf8")),
-    );
-    const tarballs = packAll(folders, manifests, work);
+    const packages = packPackages(work);
     const problems: string[] = [];
-    for (const manifest of manifests) {
-      const found = await lintTarball(manifest, readFileSync(join(work, tarballs.get(manifest.name) ?? "")));
+    for (const { manifest, tarball } of packages) {
+      const found = await lintTarball(manifest, readFileSync(tarball));
       problems.push(...found.map((problem) => `${manifest.name}: ${problem}`));
     }
-    return [...problems, ...installAndImport(manifests, tarballs, work)];
+    return [...problems, ...installAndImport(packages, work)];
   } finally {
     rmSync(work, { recursive: true, force: true });
   }
