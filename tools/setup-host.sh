@@ -9,10 +9,16 @@ cd "$(dirname "$0")/.."
 want=${1:-test}
 host_bin=$PWD/.host/bin
 
-# program → Debian package
+# Where programs of root are, also for who has it not in PATH.
+PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin
+
+# program → Debian package. Without these nothing can be tested.
 declare -A package_of=([ctr]=containerd [containerd-shim-runc-v2]=containerd [runc]=runc [docker-registry]=docker-registry)
+# The peers of single tests, which are skipped without them.
+declare -A peer_package_of=()
 if [ "$want" = test ]; then
   package_of+=([skopeo]=skopeo [umoci]=umoci [tmux]=tmux [zstd]=zstd [python3]=python3-minimal)
+  peer_package_of+=([ctr-remote]=stargz-snapshotter [fuse-overlayfs]=fuse-overlayfs [mount.fuse3]=fuse3)
 fi
 missing=()
 for program in "${!package_of[@]}"; do
@@ -20,37 +26,82 @@ for program in "${!package_of[@]}"; do
 done
 # /bin/busybox must be the static one: it becomes the root file system of the test images.
 if ! [ -x /bin/busybox ] || ldd /bin/busybox >/dev/null 2>&1; then missing+=(busybox-static); fi
+missing_peers=()
+for program in "${!peer_package_of[@]}"; do
+  command -v "$program" >/dev/null || missing_peers+=("${peer_package_of[$program]}")
+done
 
-if [ ${#missing[@]} -gt 0 ]; then
-  if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then
+can_install=yes
+if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then can_install=; fi
+
+# install PACKAGE...
+install() {
+  echo "setup-host: installing $*" >&2
+  DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@" >/dev/null
+}
+
+if [ ${#missing[@]} -gt 0 ] || [ ${#missing_peers[@]} -gt 0 ]; then
+  if [ ${#missing[@]} -gt 0 ] && [ -z "$can_install" ]; then
     echo "setup-host: missing ${missing[*]}; installing them needs root and apt-get (Debian). Install them and try again." >&2
     exit 1
   fi
-  mapfile -t missing < <(printf '%s\n' "${missing[@]}" | sort -u)
-  echo "setup-host: installing ${missing[*]}" >&2
-  export DEBIAN_FRONTEND=noninteractive
-  apt-get update -qq
-  # The service units of the packages are of no use here: the tests start their own daemons.
-  apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
+  if [ -n "$can_install" ]; then
+    # No service of these packages is to start: the tests start their own daemons.
+    policy=/usr/sbin/policy-rc.d
+    if ! [ -e $policy ]; then
+      trap 'rm -f $policy' EXIT
+      printf '#!/bin/sh\nexit 101\n' >$policy
+      chmod 755 $policy
+    fi
+    apt-get update -qq
+  fi
+  if [ ${#missing[@]} -gt 0 ]; then
+    mapfile -t missing < <(printf '%s\n' "${missing[@]}" | sort -u)
+    install "${missing[@]}"
+  fi
+  for package in "${missing_peers[@]}"; do
+    if [ -z "$can_install" ]; then
+      echo "setup-host: $package is missing; installing it needs root and apt-get: its tests will be skipped" >&2
+    elif ! install "$package"; then
+      echo "setup-host: $package cannot be installed (see above): its tests will be skipped" >&2
+    fi
+  done
 fi
 
-# A newer ctr, from the Go module proxy.
-ctr2_version=v2.3.4
-if [ "$want" = test ] && ! [ -x "$host_bin/ctr2-$ctr2_version" ]; then
-  go=$(command -v go || true)
-  [ -n "$go" ] || { [ -x /usr/local/go/bin/go ] && go=/usr/local/go/bin/go; } || true
+[ "$want" = test ] || exit 0
+
+# Peers from the Go module proxy.
+go=$(command -v go || true)
+[ -n "$go" ] || { [ -x /usr/local/go/bin/go ] && go=/usr/local/go/bin/go; } || true
+
+# build_go NAME VERSION PACKAGE MODULE...   builds PACKAGE out of MODULE...@VERSION as $host_bin/NAME
+build_go() {
+  local name=$1 version=$2 package=$3
+  shift 3
+  [ -x "$host_bin/$name-$version" ] && return
   if [ -z "$go" ]; then
-    echo "setup-host: no Go toolchain: ctr $ctr2_version is not built, its tests will be skipped" >&2
-  else
-    echo "setup-host: building ctr $ctr2_version from the Go module proxy" >&2
-    build=$(mktemp -d)
-    if GOBIN=$build GOFLAGS=-mod=mod CGO_ENABLED=0 "$go" install "github.com/containerd/containerd/v2/cmd/ctr@$ctr2_version"; then
-      mkdir -p "$host_bin"
-      mv "$build/ctr" "$host_bin/ctr2-$ctr2_version"
-      ln -sfn "ctr2-$ctr2_version" "$host_bin/ctr2"
-    else
-      echo "setup-host: building ctr $ctr2_version failed (see above): its tests will be skipped" >&2
-    fi
-    rm -rf "$build"
+    echo "setup-host: no Go toolchain: $name $version is not built, its tests will be skipped" >&2
+    return
   fi
-fi
+  echo "setup-host: building $name $version from the Go module proxy" >&2
+  local build
+  build=$(mktemp -d)
+  # A module of its own and not `go install`, which refuses modules that replace their own parts.
+  printf 'module host\ngo 1.17\n' >"$build/go.mod"
+  printf "require %s $version\n" "$@" >>"$build/go.mod"
+  if (cd "$build" && GOFLAGS=-mod=mod CGO_ENABLED=0 "$go" build -o program "$package"); then
+    mkdir -p "$host_bin"
+    mv "$build/program" "$host_bin/$name-$version"
+    ln -sfn "$name-$version" "$host_bin/$name"
+  else
+    echo "setup-host: building $name $version failed (see above): its tests will be skipped" >&2
+  fi
+  rm -rf "$build"
+}
+
+# A newer ctr.
+build_go ctr2 v2.3.4 github.com/containerd/containerd/v2/cmd/ctr github.com/containerd/containerd/v2
+# Debian's package stargz-snapshotter has only the client. This is the last version whose daemon the proxy has: later ones
+# keep it in a module of its own that was never published.
+stargz=github.com/containerd/stargz-snapshotter
+build_go containerd-stargz-grpc v0.9.0 $stargz/cmd/containerd-stargz-grpc $stargz $stargz/estargz

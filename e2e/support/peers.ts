@@ -13,6 +13,9 @@ export const daemonKind: "ctrd" | "containerd" =
 /** The newer ctr (2.x) that tools/setup-host.sh installs. */
 export const ctr2: string = process.env["CTRD_CTR2"] ?? `${repository}/.host/bin/ctr2`;
 
+/** The remote snapshotter that tools/setup-host.sh builds. */
+export const stargzGrpc: string = process.env["CTRD_STARGZ_GRPC"] ?? `${repository}/.host/bin/containerd-stargz-grpc`;
+
 const remedies: Record<string, string> = {
   ctr: "apt-get install containerd",
   "containerd-shim-runc-v2": "apt-get install containerd",
@@ -20,7 +23,11 @@ const remedies: Record<string, string> = {
   "docker-registry": "apt-get install docker-registry",
   busybox: "apt-get install busybox-static",
   tmux: "apt-get install tmux",
+  "ctr-remote": "apt-get install stargz-snapshotter",
+  "fuse-overlayfs": "apt-get install fuse-overlayfs",
+  "mount.fuse3": "apt-get install fuse3",
   [ctr2]: "tools/setup-host.sh, or set CTRD_CTR2",
+  [stargzGrpc]: "tools/setup-host.sh, or set CTRD_STARGZ_GRPC",
 };
 
 type TestBody = () => Promise<void>;
