@@ -53,7 +53,11 @@ export class MemorySnapshotter implements Snapshotter {
     await this.hook("prepare", key);
     const target = options.labels?.get(snapshotRefLabel) ?? "";
     if (this.remoteTargets.has(target)) {
-      this.#put(`remote/${target}`, parent, SnapshotKind.Committed, options.labels);
+      // As stargz does: what it has begun becomes the target, or stays when the target is there already.
+      const [name, kind] = this.snapshots.has(`remote/${target}`)
+        ? [key, SnapshotKind.Active]
+        : [`remote/${target}`, SnapshotKind.Committed];
+      this.#put(name, parent, kind, options.labels);
       throw alreadyExists(`target ${target}`);
     }
     return this.#create(ctx, key, parent, SnapshotKind.Active, options);

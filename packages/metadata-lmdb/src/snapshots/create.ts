@@ -47,6 +47,8 @@ export async function createSnapshot(scope: SnapshotterScope, ctx: CallContext, 
     } catch (error) {
       if (!isKind(error, "already-exists")) throw error;
       if (target === "") throw unknownError(`snapshotter "${name}": ${error.message}`, { cause: error });
+      // It may have begun the snapshot before it found that it has the target.
+      shared.garbage.addSnapshot(name, backendKey);
       return await adoptTarget(scope, ctx, creation, target, parentKey);
     }
     await writeCreation(scope, ctx, creation, parentKey, backendKey);
@@ -116,6 +118,8 @@ async function adoptTarget(
   if (found === undefined) throw notFound(`target snapshot "${target}" in snapshotter "${name}"`);
   const unpin = await shared.pins.pin(snapshotPin(name, found.name));
   try {
+    // Before it was pinned a clean-up may have removed it, when other namespaces had let it go.
+    await scope.backend.stat(ctx, found.name);
     const info: SnapshotInfo = {
       ...found,
       name: target,

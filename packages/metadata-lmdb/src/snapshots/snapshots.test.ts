@@ -200,6 +200,42 @@ describe("targets (remote snapshotters)", () => {
     expect((await b.keys()).sort()).toEqual(["base", "chain"]);
   });
 
+  test("namespaces share a target, and the last one takes it away", async () => {
+    const b = await Bench.open();
+    b.backend.remoteTargets.add("chain");
+    const other = b.in("other");
+    await b.collect();
+    for (const ctx of [b.ctx, other]) {
+      await expectKind(b.snapshotter.prepare(ctx, "extract", "", { labels }), "already-exists");
+      await b.image("image", await b.blob("image", { "containerd.io/gc.ref.snapshot.mem": "chain" }, ctx), {}, ctx);
+    }
+    expect([...b.backend.snapshots.keys()]).toEqual(["remote/chain", expect.stringMatching(/^other\/\d+\/extract$/)]);
+    await b.collect();
+    expect([...b.backend.snapshots.keys()]).toEqual(["remote/chain"]);
+    expect([await b.keys(), await b.keys(other)]).toEqual([["chain"], ["chain"]]);
+    await b.store.images.delete(b.ctx, "image");
+    await b.collect();
+    expect([await b.keys(), await b.keys(other)]).toEqual([[], ["chain"]]);
+    expect([...b.backend.snapshots.keys()]).toEqual(["remote/chain"]);
+    await b.store.images.delete(other, "image");
+    await b.collect();
+    expect([...b.backend.snapshots.keys()]).toEqual([]);
+  });
+
+  test("a target that a clean-up removes meanwhile is not recorded", async () => {
+    const b = await Bench.open();
+    b.backend.remoteTargets.add("chain");
+    await expectKind(b.snapshotter.prepare(b.ctx, "extract", "", { labels }), "already-exists");
+    b.backend.walk = async function* () {
+      const found = [...b.backend.snapshots.values()];
+      b.backend.snapshots.clear();
+      yield* found;
+    };
+    const other = b.in("other");
+    await expectKind(b.snapshotter.prepare(other, "extract", "", { labels }), "not-found");
+    await expectKind(b.snapshotter.stat(other, "chain"), "not-found");
+  });
+
   test("an answer without the target is not found", async () => {
     const b = await Bench.open();
     b.backend.remoteTargets.add("chain");
