@@ -201,7 +201,11 @@ describe("daemon", () => {
   });
 
   it("does not start when a server plugin fails or cannot listen, and undoes what it did", async () => {
-    await expect(run([server("x")])).rejects.toThrow("io.containerd.server.v1.x failed: ");
+    const bad = thing("a", () => {
+      throw new Error("no");
+    });
+    await expect(run([bad, server("x")])).rejects.toThrow("io.containerd.server.v1.x failed: ");
+    journal = [];
     const busy = server("busy", () => Promise.reject(failedPrecondition("address /a is in use")));
     await expect(run([thing("a"), server("x"), busy])).rejects.toThrow("address /a is in use");
     expect(journal).toEqual(["init a", "serve x", "stop x 5000", "close a"]);

@@ -2,19 +2,14 @@ import { writeFile } from "node:fs/promises";
 import type { Logger } from "@ctrd/core/log";
 import { silentLogger } from "@ctrd/core/log";
 import { errnoOf, failedPrecondition } from "@ctrd/core/errors";
-import type {
-  AnyRegistration,
-  DaemonInfo,
-  LoadedPlugin,
-  PluginRef,
-  PluginSet,
-  PluginStatus,
-  PluginType,
-} from "@ctrd/core/plugin";
+import type { DaemonInfo, LoadedPlugin, PluginRef, PluginSet, PluginStatus, PluginType } from "@ctrd/core/plugin";
 import { initPlugins } from "@ctrd/core/plugin";
 import type { DaemonServer } from "@ctrd/core/services";
 import { ServerPlugin } from "@ctrd/core/services";
 import { sdNotify } from "@ctrd/sys";
+import { checkComposition } from "./app/check-composition.ts";
+import type { PluginList } from "./app/plugin-list.ts";
+import { pluginsOf } from "./app/plugin-list.ts";
 import type { DaemonConfig } from "./config/index.ts";
 import { documentOf, resolveConfig } from "./config/index.ts";
 import { prepareDirectories } from "./directories.ts";
@@ -24,9 +19,6 @@ import { revision, version } from "./version.ts";
 
 /** How long calls may go on once the daemon stops, in milliseconds. */
 const stopGraceMs = 5_000;
-
-/** Plugins as a composition lists them: registrations, `default` exports that are arrays, or loaded packages. */
-export type PluginList = readonly (AnyRegistration | readonly AnyRegistration[] | LoadedPlugin)[];
 
 /** Options of {@link composeDaemon}. */
 export interface ComposeOptions {
@@ -59,14 +51,15 @@ export interface Daemon {
  * Composes a daemon of plugins and a configuration, without starting it.
  *
  * ```ts
- * const daemon = await composeDaemon({ plugins: [...defaults, mine], config: { root: "/srv/d", state: "/run/d" } });
+ * const daemon = await composeDaemon({ plugins: [...builtins, mine], config: { root: "/srv/d", state: "/run/d" } });
  * await daemon.start();
  * ```
  *
- * @throws ContainerdError `invalid-argument` for a mistake in the configuration
+ * @throws ContainerdError for a package that cannot be used, plugins that do not fit together, or a mistake in the
+ * configuration
  */
 export async function composeDaemon(options: ComposeOptions): Promise<Daemon> {
-  const plugins = loadedPlugins(options.plugins);
+  const plugins = await pluginsOf(options.plugins);
   const documents = [documentOf({ imports: [], ...options.config }, "configuration")];
   const config = await resolveConfig({ documents, warnings: [] }, plugins);
   return createDaemon({ plugins, config, log: options.log ?? silentLogger });
@@ -79,21 +72,14 @@ export async function startDaemon(options: ComposeOptions): Promise<Daemon> {
   return daemon;
 }
 
-/** Makes a daemon of a checked configuration. */
+/** Makes a daemon of a checked configuration. @throws ContainerdError for plugins that do not fit together */
 export function createDaemon(options: {
   readonly plugins: readonly LoadedPlugin[];
   readonly config: DaemonConfig;
   readonly log: Logger;
 }): Daemon {
+  checkComposition(options.plugins, options.config.table.disabled_plugins);
   return new PluginDaemon(options.plugins, options.config, options.log);
-}
-
-function loadedPlugins(list: PluginList): LoadedPlugin[] {
-  return list.flatMap((entry) => {
-    if ("registration" in entry) return [entry];
-    const registrations = "initFn" in entry ? [entry] : entry;
-    return registrations.map((registration) => ({ registration }));
-  });
 }
 
 class PluginDaemon implements Daemon {

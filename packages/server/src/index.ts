@@ -2,21 +2,28 @@
  * The ctrd daemon as a library: compose plugins and a configuration, start, stop.
  *
  * ```ts
- * import { builtins, loadPackages, startDaemon } from "@ctrd/server";
+ * import { builtins, startDaemon } from "@ctrd/server";
  * import mine from "my-snapshotter/plugin";
  *
  * const daemon = await startDaemon({
- *   plugins: [...(await loadPackages(builtins)), mine],
+ *   plugins: [...builtins, mine],
  *   config: { root: "/var/lib/mine", state: "/run/mine" },
  * });
  * ```
  *
  * @module
  */
-export type { PluginModule, PluginPackage } from "./builtins.ts";
-export { builtins, loadPackages } from "./builtins.ts";
+export type { AppPackage, Discovery, PassedOver } from "./app/discover.ts";
+export { discoverPlugins } from "./app/discover.ts";
+export type { LoadedApp } from "./app/load-app.ts";
+export { loadApp } from "./app/load-app.ts";
+export { loadPackages } from "./app/load-packages.ts";
+export type { PluginList } from "./app/plugin-list.ts";
+export { defaultPlugins } from "./app/plugin-list.ts";
+export type { PluginModule, PluginPackage } from "./app/plugin-package.ts";
+export { builtins } from "./builtins.ts";
 export type { ConfigOverrides, DaemonConfig, DaemonTable } from "./config/index.ts";
-export type { ComposeOptions, Daemon, PluginList } from "./daemon.ts";
+export type { ComposeOptions, Daemon } from "./daemon.ts";
 export { composeDaemon, startDaemon } from "./daemon.ts";
 export type { DaemonLogger, LoggerOptions } from "./log.ts";
 export { createLogger } from "./log.ts";

@@ -1,4 +1,4 @@
-import { codeFromKind, ContainerdError, kindFromCode, messageOf } from "@ctrd/core/errors";
+import { plainMessage } from "../plain-message.ts";
 import type { Arguments } from "./arguments.ts";
 import { parseCommandLine, usage, UsageError } from "./arguments.ts";
 
@@ -31,18 +31,15 @@ async function run(options: Arguments): Promise<void> {
     case "serve":
       await (await import("./serve.ts")).serve(options);
       return;
+    case "plugins ls":
+    case "plugins graph":
+    case "plugins inspect":
+      await (await import("./plugins.ts")).runPlugins(options.command, options);
+      return;
     case "publish":
       await (await import("./publish.ts")).publish(options);
       return;
     default:
       await (await import("./config.ts")).runConfig(options.command, options);
   }
-}
-
-/** An error's message in one line, without the text of its kind, which is meant for API clients. */
-function plainMessage(error: unknown): string {
-  const [line = ""] = messageOf(error).split("\n");
-  if (!(error instanceof ContainerdError)) return line;
-  const kindText = new ContainerdError(kindFromCode(codeFromKind(error.kind)), "").message;
-  return line.endsWith(`: ${kindText}`) ? line.slice(0, -kindText.length - 2) : line;
 }

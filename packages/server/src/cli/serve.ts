@@ -1,4 +1,7 @@
 import { flushCompileCache } from "node:module";
+import type { Logger } from "@ctrd/core/log";
+import { describeSource } from "@ctrd/core/plugin";
+import type { Discovery } from "../app/discover.ts";
 import { createDaemon } from "../daemon.ts";
 import { createLogger } from "../log.ts";
 import { bindSignals } from "../signals.ts";
@@ -9,8 +12,9 @@ import { loadComposition } from "./composition.ts";
 export async function serve(options: Arguments): Promise<void> {
   // Until the daemon has its handler, this signal would open Node's debugger.
   process.on("SIGUSR1", ignore);
-  const { plugins, config } = await loadComposition(options);
+  const { plugins, app, config } = await loadComposition(options);
   const { log, flush } = createLogger(config.table.debug);
+  if (app !== undefined) logApp(app, log);
   const exit = (status: number): void => {
     flush();
     process.exit(status);
@@ -26,6 +30,12 @@ export async function serve(options: Arguments): Promise<void> {
   }
   // A daemon may be killed before it exits by itself, which is when Node would write the cache.
   flushCompileCache();
+}
+
+/** What the app folder added to the daemon, and what of it was passed over. */
+function logApp({ directory, builtins, packages, passedOver }: Discovery, log: Logger): void {
+  log.info({ app: directory, packages: packages.map(({ source }) => describeSource(source)), builtins }, "app");
+  for (const { name, reason } of passedOver) log.info({ package: name, reason }, "dependency passed over");
 }
 
 function ignore(): void {}
