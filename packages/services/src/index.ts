@@ -64,6 +64,7 @@ export type { Health } from "./health/serve.ts";
 export { createHealth } from "./health/serve.ts";
 export { proxyImages } from "./images/proxy.ts";
 export { serveImages } from "./images/serve.ts";
+export { plainConfig } from "./introspection/plain-config.ts";
 export { proxyIntrospection } from "./introspection/proxy.ts";
 export { serveIntrospection } from "./introspection/serve.ts";
 export { proxyLeases } from "./leases/proxy.ts";

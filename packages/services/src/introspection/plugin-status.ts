@@ -1,9 +1,12 @@
 import type { Plugin } from "@ctrd/api/services/introspection/v1/introspection";
 import { codeFromKind } from "@ctrd/core/errors";
-import type { PluginState, PluginStatus } from "@ctrd/core/plugin";
+import type { PluginSource, PluginState, PluginStatus } from "@ctrd/core/plugin";
 
 /** Clients show a plugin with this code as skipped, and one with any other as failed. */
 const skipCode = codeFromKind("not-implemented");
+
+/** Exports that tell where a plugin is from; the message has no fields for that, and clients show exports. */
+const [packageKey, versionKey, directoryKey] = ["ctrd.package", "ctrd.version", "ctrd.directory"] as const;
 
 /** A plugin's status as the message that introspection sends. */
 export function pluginMessage(status: PluginStatus): Plugin {
@@ -12,7 +15,7 @@ export function pluginMessage(status: PluginStatus): Plugin {
     id: status.id,
     requires: [...status.requires],
     platforms: status.meta.platforms.map((platform) => ({ osFeatures: [], ...platform })),
-    exports: status.meta.exports,
+    exports: new Map([...status.meta.exports, ...sourceExports(status.source)]),
     capabilities: [...status.meta.capabilities],
     initErr:
       status.state === "ok" ? undefined : { code: codeOf(status.state), message: messageOf(status), details: [] },
@@ -22,14 +25,32 @@ export function pluginMessage(status: PluginStatus): Plugin {
 /** A plugin's status out of the message. A disabled plugin cannot be told from a skipped one. */
 export function pluginStatus(message: Plugin): PluginStatus {
   const { initErr } = message;
+  const exports = new Map(message.exports);
+  const source = takeSource(exports);
   const base = {
     type: message.type,
     id: message.id,
     requires: message.requires,
-    meta: { exports: message.exports, platforms: message.platforms, capabilities: message.capabilities },
+    meta: { exports, platforms: message.platforms, capabilities: message.capabilities },
+    ...(source === undefined ? {} : { source }),
   };
   if (initErr === undefined) return { ...base, state: "ok" };
   return { ...base, state: initErr.code === skipCode ? "skipped" : "failed", error: initErr.message };
+}
+
+function sourceExports(source: PluginSource | undefined): [string, string][] {
+  if (source === undefined) return [];
+  const { name, version, directory } = source;
+  const place: [string, string][] = directory === undefined ? [] : [[directoryKey, directory]];
+  return [[packageKey, name], [versionKey, version], ...place];
+}
+
+/** Takes the source out of the exports. */
+function takeSource(exports: Map<string, string>): PluginSource | undefined {
+  const [name, version, directory] = [packageKey, versionKey, directoryKey].map((key) => exports.get(key));
+  if (name === undefined || version === undefined) return undefined;
+  for (const key of [packageKey, versionKey, directoryKey]) exports.delete(key);
+  return { name, version, ...(directory === undefined ? {} : { directory }) };
 }
 
 function codeOf(state: PluginState): number {

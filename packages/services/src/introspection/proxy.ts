@@ -2,6 +2,7 @@ import { IntrospectionDefinition } from "@ctrd/api/services/introspection/v1/int
 import type { IntrospectionService } from "@ctrd/core/introspection";
 import { answered } from "../required.ts";
 import type { RpcChannel } from "../rpc/index.ts";
+import { isPluginDetails, withDetails } from "./plugin-details.ts";
 import { pluginStatus } from "./plugin-status.ts";
 
 /** What a daemon behind an Introspection service is made of. */
@@ -14,7 +15,9 @@ export function proxyIntrospection(channel: RpcChannel): IntrospectionService {
     server: (ctx) => client.server(ctx, {}),
     async pluginInfo(ctx, type, id, options) {
       const { plugin, extra } = await client.pluginInfo(ctx, { type, id, options });
-      return { plugin: pluginStatus(answered(plugin, "a plugin")), extra };
+      const status = pluginStatus(answered(plugin, "a plugin"));
+      if (isPluginDetails(extra)) return { plugin: withDetails(status, extra), extra: undefined };
+      return { plugin: status, extra };
     },
   };
 }
