@@ -99,15 +99,12 @@ export class NamespacedContentStore implements ContentStore {
       unpin();
       throw error;
     }
-    const close = async (): Promise<void> => {
-      unpin();
-      await reader.close();
-    };
+    let closing: Promise<void> | undefined;
     return {
       size: reader.size,
       ...(reader.path === undefined ? {} : { path: reader.path }),
       read: (offset, length, buffer) => reader.read(offset, length, buffer),
-      close,
+      close: () => (closing ??= reader.close().finally(unpin)),
     };
   }
 

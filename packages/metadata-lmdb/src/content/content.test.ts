@@ -259,3 +259,60 @@ test("an abort that the backend refuses is made good by the next collection", as
   await b.collect();
   expect(b.content.ingests.size).toBe(0);
 });
+
+test("a reader keeps its blob until the backend's reader is closed, and may be closed again", async () => {
+  const b = await Bench.open();
+  const digest = await b.blob("a", {}, b.in("other"));
+  const { promise: closing, resolve: finish } = Promise.withResolvers<void>();
+  let closed = 0;
+  const open = b.content.reader.bind(b.content);
+  b.content.reader = async (ctx, wanted) => ({
+    ...(await open(ctx, wanted)),
+    close: async () => {
+      closed++;
+      await closing;
+    },
+  });
+  const reader = await b.store.content.reader(b.in("other"), digest);
+  await b.store.content.delete(b.in("other"), digest);
+  const first = reader.close();
+  const second = reader.close();
+  await b.collect();
+  expect(b.content.blobs.has(digest)).toBe(true);
+  finish();
+  await Promise.all([first, second]);
+  expect(closed).toBe(1);
+  await b.collect();
+  expect(b.content.blobs.has(digest)).toBe(false);
+});
+
+describe("a partial upload that another namespace's upload makes needless", () => {
+  async function overtaken(commit: boolean): Promise<Bench> {
+    const b = await Bench.open();
+    // The first collection of a run lists the backend; what is shown here must not depend on it.
+    await b.collect();
+    const partial = await b.store.content.writer(b.ctx, { ref: "r" });
+    await write(partial, "a bi");
+    await partial.close();
+    await b.blob("a bit", {}, b.in("other"));
+    const shared = await b.store.content.writer(b.ctx, { ref: "r", expected: digestOf("a bit") });
+    expect(shared.status().offset).toBe(5n);
+    if (commit) await shared.commit(b.ctx);
+    await shared.close();
+    return b;
+  }
+
+  test("is removed after the commit", async () => {
+    const b = await overtaken(true);
+    await b.collect();
+    expect([...b.content.ingests.keys()]).toEqual([]);
+    expect(await b.digests()).toEqual([digestOf("a bit")]);
+  });
+
+  test("is removed when the ref is aborted", async () => {
+    const b = await overtaken(false);
+    await b.store.content.abort(b.ctx, "r");
+    await b.collect();
+    expect([...b.content.ingests.keys()]).toEqual([]);
+  });
+});

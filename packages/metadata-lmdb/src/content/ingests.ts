@@ -24,6 +24,9 @@ const shareableLabel = "containerd.io/namespace.shareable";
 /** An ingest without a lease is collected this long after it was opened. */
 const ingestLifetimeMs = 24 * 60 * 60 * 1000;
 
+/** Ingests asked from the backend at once: each is some files to open. */
+const pageSize = 64;
+
 export class Ingests {
   readonly #shared: Shared;
   readonly #backend: ContentStore;
@@ -90,17 +93,24 @@ export class Ingests {
 
   async list(ctx: CallContext, namespace: string, filters: readonly string[]): Promise<IngestStatus[]> {
     const matches = compileFilters(filters);
-    const rows = [...this.#shared.db.ingests.under(namespace)];
-    const statuses = await Promise.all(
-      rows.map(async ({ key, record }) => {
-        const ref = key[1] ?? "";
-        const status = matches(ingestAdaptor({ ...record.status, ref }))
-          ? await this.#statusOf(ctx, record)
-          : undefined;
-        return status === undefined ? undefined : { ...status, ref };
-      }),
-    );
-    return statuses.filter((status) => status !== undefined);
+    const statuses: IngestStatus[] = [];
+    let after: string[] | undefined;
+    for (;;) {
+      ctx.signal.throwIfAborted();
+      const rows = this.#shared.db.ingests.page([namespace], after, pageSize);
+      const page = await Promise.all(
+        rows.map(async ({ key, record }) => {
+          const ref = key[1] ?? "";
+          const status = matches(ingestAdaptor({ ...record.status, ref }))
+            ? await this.#statusOf(ctx, record)
+            : undefined;
+          return status === undefined ? undefined : { ...status, ref };
+        }),
+      );
+      statuses.push(...page.filter((status) => status !== undefined));
+      if (rows.length < pageSize) return statuses;
+      after = rows.at(-1)?.key;
+    }
   }
 
   async abort(ctx: CallContext, namespace: string, ref: string): Promise<void> {
@@ -112,7 +122,11 @@ export class Ingests {
       removeIngest(this.#shared, ctx, namespace, ref, found);
       return found;
     });
-    if (record.status.expected !== "") return;
+    if (record.status.expected !== "") {
+      // Bytes from before another namespace uploaded the blob may be there all the same.
+      garbage.addIngest(record.backendRef);
+      return;
+    }
     try {
       await this.#backend.abort(ctx, record.backendRef);
     } catch (error) {

@@ -142,14 +142,17 @@ export class NamespacedWriter implements ContentWriter {
     const { shared, namespace, ref, record } = this.#parts;
     const { db, garbage } = shared;
     try {
-      return await db.write(() => {
-        const created = !db.blobs.has(namespace, info.digest);
+      const created = await db.write(() => {
+        const isNew = !db.blobs.has(namespace, info.digest);
         db.ensureNamespace(namespace);
-        if (created) db.blobs.put(info, namespace, info.digest);
+        if (isNew) db.blobs.put(info, namespace, info.digest);
         removeIngest(shared, ctx, namespace, ref, record);
         joinLease(db, ctx, namespace, "content", info.digest);
-        return created;
+        return isNew;
       });
+      // Bytes from before another namespace uploaded the blob may be there all the same.
+      if (this.#backend === undefined) garbage.addIngest(record.backendRef);
+      return created;
     } catch (error) {
       garbage.addBlob(info.digest);
       throw error;
