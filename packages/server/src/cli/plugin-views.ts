@@ -69,7 +69,7 @@ async function askDaemon(address: string): Promise<readonly PluginView[]> {
   const introspection = proxyIntrospection(channel);
   const ctx = createContext({ signal: AbortSignal.timeout(answerTimeoutMs) });
   const listed = await introspection.plugins(ctx, []);
-  return Promise.all(listed.map((plugin) => completed(introspection, ctx, plugin)));
+  return await Promise.all(listed.map((plugin) => completed(introspection, ctx, plugin)));
 }
 
 /** A listed plugin with its details. containerd 1.x has no such question: then what the list says must do. */
