@@ -2,8 +2,8 @@
  * Packing the packages as npm would publish them, at their own version or at another one.
  */
 import { execFileSync } from "node:child_process";
-import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { join, resolve } from "node:path";
+import { cpSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { basename, join, resolve } from "node:path";
 
 const root = resolve(import.meta.dirname, "..");
 
@@ -32,9 +32,7 @@ export interface Packed {
  * @throws Error when a package is not built, or npm refuses
  */
 export function packPackages(target: string, version?: string): Packed[] {
-  const folders = readdirSync(join(root, "packages")).filter((folder) =>
-    existsSync(join(root, "packages", folder, "package.json")),
-  );
+  const folders = builtFolders();
   for (const folder of folders) {
     if (!existsSync(join(root, "packages", folder, "dist"))) throw new Error(`${folder} is not built: npm run build`);
   }
@@ -47,6 +45,14 @@ export function packPackages(target: string, version?: string): Packed[] {
   } finally {
     rmSync(copy, { recursive: true });
   }
+}
+
+/** Folders of the packages that the build knows. */
+function builtFolders(): string[] {
+  const { references } = JSON.parse(readFileSync(join(root, "tsconfig.json"), "utf8")) as {
+    references: readonly { path: string }[];
+  };
+  return references.map(({ path }) => basename(path));
 }
 
 function pack(workspace: string, folders: readonly string[], target: string): Packed[] {
