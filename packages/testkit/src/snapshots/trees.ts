@@ -8,10 +8,12 @@ import type { Stats } from "node:fs";
 import { dirname } from "node:path";
 import { lgetxattr, llistxattr } from "@ctrd/sys";
 
-/** What {@link describeTree} leaves out. */
+/** What {@link describeTree} says. */
 export interface TreeOptions {
   /** Modification times are part of the description. */
   times?: boolean;
+  /** False: how many names a file has is not, only which are the same file. */
+  linkCounts?: boolean;
 }
 
 /**
@@ -25,7 +27,8 @@ export function describeTree(root: string, options: TreeOptions = {}): string[] 
   const visit = (path: Buffer, name: string): void => {
     const stat = lstatSync(path);
     const time = options.times === true ? ` ${stat.mtimeMs}` : "";
-    lines.push(`${name} ${describeInode(path, stat)}${linkedTo(stat, name, firstNames)}${time}`);
+    const linked = linkedTo(stat, name, firstNames, options.linkCounts ?? true);
+    lines.push(`${name} ${describeInode(path, stat)}${linked}${time}`);
     if (!stat.isDirectory()) return;
     const entries = readdirSync(path, { encoding: "buffer" }).sort((a, b) => Buffer.compare(a, b));
     for (const entry of entries) visit(Buffer.concat([path, slash, entry]), `${name}/${entry.toString("latin1")}`);
@@ -36,10 +39,11 @@ export function describeTree(root: string, options: TreeOptions = {}): string[] 
 
 const slash = Buffer.from("/");
 
-function linkedTo(stat: Stats, name: string, firstNames: Map<number, string>): string {
-  if (stat.isDirectory() || stat.nlink < 2) return "";
+function linkedTo(stat: Stats, name: string, firstNames: Map<number, string>, counts: boolean): string {
+  if (stat.isDirectory() || (counts && stat.nlink < 2)) return "";
   const first = firstNames.get(stat.ino);
   if (first === undefined) firstNames.set(stat.ino, name);
+  if (!counts) return first === undefined ? "" : ` first=${first}`;
   return ` nlink=${stat.nlink} first=${first ?? name}`;
 }
 
