@@ -1,0 +1,108 @@
+/**
+ * The fetcher: content of one repository, from the first host that has it, resumed when it breaks off.
+ *
+ * @module
+ */
+import type { CallContext } from "@ctrd/core/context";
+import { invalidArgument, isKind, messageOf } from "@ctrd/core/errors";
+import type { Descriptor } from "@ctrd/core/records";
+import type { ByteRange, FetchedContent, Fetcher, RemoteDescriptor } from "@ctrd/core/remotes";
+import type { RegistryHost } from "./hosts.ts";
+import { foreignHost } from "./hosts.ts";
+import { isManifestType } from "./media-types.ts";
+import type { OpenRange } from "./open-range.ts";
+import { openRange } from "./open-range.ts";
+import { fetchInParallel } from "./parallel-fetch.ts";
+import type { Reference } from "./reference.ts";
+import { referrersOf } from "./referrers.ts";
+import type { ApiRequest } from "./requests.ts";
+import { askHosts } from "./requests.ts";
+import { fetchResumable } from "./resume.ts";
+import { pullScope } from "./scopes.ts";
+
+/** How blobs are fetched. */
+export interface FetchSettings {
+  /** Blobs of at least this many bytes are fetched in pieces at once; 0: never. By default 64 MiB. */
+  parallelMinimum?: number;
+  /** Pieces at once; by default 4. */
+  parallelPieces?: number;
+}
+
+export class RegistryFetcher implements Fetcher {
+  readonly #reference: Reference;
+  readonly #hosts: readonly RegistryHost[];
+  readonly #userAgent: string;
+  readonly #settings: FetchSettings;
+
+  constructor(reference: Reference, hosts: readonly RegistryHost[], userAgent: string, settings: FetchSettings) {
+    this.#reference = reference;
+    this.#hosts = hosts;
+    this.#userAgent = userAgent;
+    this.#settings = settings;
+  }
+
+  async fetch(
+    ctx: CallContext,
+    descriptor: RemoteDescriptor,
+    range: ByteRange = { offset: 0n },
+  ): Promise<FetchedContent> {
+    if (descriptor.size === 0n) throw invalidArgument(`fetch ${descriptor.digest}: the descriptor's size is 0`);
+    const { parallelMinimum = 64 << 20, parallelPieces = 4 } = this.#settings;
+    const open = (from: bigint, length?: bigint): Promise<OpenRange> => this.#open(ctx, descriptor, from, length);
+    const wanted = range.length ?? descriptor.size - range.offset;
+    const large = parallelMinimum > 0 && wanted >= BigInt(parallelMinimum) && !isManifestType(descriptor.mediaType);
+    if (large) return fetchInParallel(ctx, descriptor, range.offset, wanted, parallelPieces, open);
+    return fetchResumable(ctx, descriptor, range, open);
+  }
+
+  referrers(ctx: CallContext, digest: string, artifactType?: string): Promise<Descriptor[]> {
+    return referrersOf(ctx, this.#reference, this.#hosts, this.#userAgent, digest, artifactType);
+  }
+
+  async #open(ctx: CallContext, descriptor: RemoteDescriptor, from: bigint, length?: bigint): Promise<OpenRange> {
+    const { repository, host: origin } = this.#reference;
+    const end = length === undefined ? "" : String(from + length - 1n);
+    const headers = {
+      accept: descriptor.mediaType === "" ? "*/*" : `${descriptor.mediaType}, */*`,
+      ...(from > 0n || length !== undefined ? { range: `bytes=${from}-${end}` } : {}),
+    };
+    const action = `fetch ${descriptor.digest} of ${origin}/${repository}`;
+    const ask = (path: string | URL): ApiRequest => {
+      return { method: "GET", path, headers, scopes: [pullScope(repository)], origin, action };
+    };
+    for (const text of descriptor.urls ?? []) {
+      const url = httpUrl(text);
+      if (url === undefined) continue;
+      try {
+        const { response, served } = await askHosts(ctx, [foreignHost(url)], "pull", ask(url), this.#userAgent);
+        return await openRange(response, served, from, descriptor);
+      } catch (error) {
+        if (ctx.signal.aborted) throw error;
+        // The repository may have it as well.
+        ctx.log.debug({ digest: descriptor.digest, url: text, err: messageOf(error) }, "content not at its URL");
+      }
+    }
+    const kinds = isManifestType(descriptor.mediaType) ? ["manifests"] : ["blobs"];
+    // A descriptor that came from a digest alone may name either.
+    if (descriptor.mediaType === "" || descriptor.mediaType === "application/octet-stream") {
+      kinds.splice(0, 1, "manifests", "blobs");
+    }
+    let failure: unknown;
+    for (const kind of kinds) {
+      try {
+        const path = `/${repository}/${kind}/${descriptor.digest}`;
+        const { response, served } = await askHosts(ctx, this.#hosts, "pull", ask(path), this.#userAgent);
+        return await openRange(response, served, from, descriptor);
+      } catch (error) {
+        failure = error;
+        if (!isKind(error, "not-found")) throw error;
+      }
+    }
+    throw failure;
+  }
+}
+
+function httpUrl(text: string): URL | undefined {
+  const url = URL.canParse(text) ? new URL(text) : undefined;
+  return url?.protocol === "https:" || url?.protocol === "http:" ? url : undefined;
+}

@@ -1,0 +1,87 @@
+/**
+ * Content that goes on from where it broke off.
+ *
+ * @module
+ */
+import { setTimeout as sleep } from "node:timers/promises";
+import type { CallContext } from "@ctrd/core/context";
+import { ContainerdError, dataLoss, isKind, kindOf, messageOf, unavailable } from "@ctrd/core/errors";
+import type { Descriptor } from "@ctrd/core/records";
+import type { ByteRange, FetchedContent } from "@ctrd/core/remotes";
+import type { OpenContent, OpenRange } from "./open-range.ts";
+import { checkSize } from "./open-range.ts";
+
+/** How often a transfer may break without a byte in between. */
+const maxResumes = 5;
+const firstPauseMs = 100;
+const longestPauseMs = 1_000;
+
+/** Fetches a range as one stream; when it breaks, it is opened again where it ended. */
+export async function fetchResumable(
+  ctx: CallContext,
+  descriptor: Descriptor,
+  range: ByteRange,
+  open: OpenContent,
+): Promise<FetchedContent> {
+  const first = await open(range.offset, range.length);
+  checkSize(descriptor, first);
+  const { offset, size, served } = first;
+  return {
+    offset,
+    size,
+    served,
+    [Symbol.asyncIterator]: () => readOn(ctx, descriptor, range, first, open),
+  };
+}
+
+async function* readOn(
+  ctx: CallContext,
+  descriptor: Descriptor,
+  range: ByteRange,
+  first: OpenRange,
+  open: OpenContent,
+): AsyncGenerator<Uint8Array> {
+  const end = range.length === undefined ? descriptor.size : range.offset + range.length;
+  let at = first.offset;
+  let current = first;
+  let failures = 0;
+  for (;;) {
+    const source = current;
+    try {
+      // Bytes before `at` come again from a server without ranges.
+      let position = source.offset;
+      for await (const chunk of source.body) {
+        const skip = at > position ? Number(at - position) : 0;
+        position += BigInt(chunk.length);
+        if (skip >= chunk.length) continue;
+        const fresh = chunk.subarray(skip);
+        at += BigInt(fresh.length);
+        if (at > end) throw tooMuch(descriptor, end);
+        failures = 0;
+        yield fresh;
+      }
+      if (at >= end) return;
+      throw unavailable(`fetch ${descriptor.digest}: ${source.served.host} ends after ${at} of ${end} bytes`);
+    } catch (error) {
+      if (ctx.signal.aborted) throw error;
+      if (isKind(error, "data-loss") || ++failures > maxResumes) throw broken(descriptor, source, at, error);
+      ctx.log.debug({ digest: descriptor.digest, at, err: messageOf(error) }, "fetch broke off, resuming");
+      await sleep(Math.min(longestPauseMs, firstPauseMs * 2 ** failures), undefined, { signal: ctx.signal });
+      current = await open(at, range.length === undefined ? undefined : end - at);
+    } finally {
+      // Also when the consumer leaves at a yield.
+      if (at < end) source.cancel();
+    }
+  }
+}
+
+function tooMuch(descriptor: Descriptor, end: bigint): Error {
+  return dataLoss(`fetch ${descriptor.digest}: more than its ${end} bytes come`);
+}
+
+function broken(descriptor: Descriptor, current: OpenRange, at: bigint, error: unknown): Error {
+  if (error instanceof ContainerdError && error.kind === "data-loss") return error;
+  const where = `fetch ${descriptor.digest} from ${current.served.host}, at byte ${at}`;
+  const kind = kindOf(error) === "unknown" ? "unavailable" : kindOf(error);
+  return new ContainerdError(kind, `${where}: ${messageOf(error)}`, { cause: error });
+}
