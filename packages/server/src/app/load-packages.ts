@@ -35,22 +35,19 @@ async function loadPackage(one: PluginPackage, app: string | undefined): Promise
   // Its failure is reported after that of the checks, which may be its reason.
   importing.catch(() => {});
   const source = one.source ?? (await findSource(one.name));
-  const appOfPackage = one.source === undefined ? undefined : app;
-  await checkCoreCopy(source, appOfPackage);
-  const registrations = registrationsIn(await imported(source, importing, appOfPackage), source);
+  const isOurs = one.source === undefined;
+  await checkCoreCopy(source, isOurs ? undefined : app);
+  const place = app === undefined ? "the list of plugins" : `${app}/package.json`;
+  const remedy = isOurs ? "reinstall @ctrd/server" : `upgrade it, or remove it from ${place}`;
+  const registrations = registrationsIn(await imported(source, importing, remedy), source);
   return registrations.map((registration) => ({ registration, source }));
 }
 
-async function imported(
-  source: PluginSource,
-  importing: Promise<PluginModule>,
-  app: string | undefined,
-): Promise<PluginModule> {
+async function imported(source: PluginSource, importing: Promise<PluginModule>, remedy: string): Promise<PluginModule> {
   try {
     return await importing;
   } catch (error) {
     const [why = ""] = messageOf(error).split("\n");
-    const remedy = app === undefined ? "reinstall @ctrd/server" : `upgrade it, or remove it from ${app}/package.json`;
     throw failedPrecondition(`import plugin package ${describeSource(source)}${placeOf(source)}: ${why}; ${remedy}`, {
       cause: error,
     });
