@@ -61,11 +61,13 @@ async function answers(
   where: Surroundings,
   asks: boolean,
 ): Promise<Answers> {
-  const named = given.name ?? (given.folder === undefined ? undefined : basename(resolve(where.cwd, given.folder)));
+  const named = given.name ?? (given.folder === undefined ? undefined : nameOf(given.folder, where.cwd));
+  const folderOf = (name: string): string =>
+    given.folder === undefined || given.folder === name ? unscoped(name) : given.folder;
   if (!asks) {
     if (named === undefined)
       throw new Error("give a folder or --name, for example: npm create ctrd-plugin my-snapshotter");
-    return { folder: given.folder ?? unscoped(named), name: named, kind: parseKind(given.kind ?? "snapshotter") };
+    return { folder: folderOf(named), name: named, kind: parseKind(given.kind ?? "snapshotter") };
   }
   const terminal = createInterface({ input: where.input, output: where.output });
   try {
@@ -74,10 +76,15 @@ async function answers(
     const name = given.name ?? (await ask("npm name of the package", named ?? "my-snapshotter"));
     for (const kind of given.kind === undefined ? kindNames : []) where.output.write(`  ${kinds[kind]}\n`);
     const kind = parseKind(given.kind ?? (await ask("kind", "snapshotter")));
-    return { folder: given.folder ?? unscoped(name), name, kind };
+    return { folder: folderOf(name), name, kind };
   } finally {
     terminal.close();
   }
+}
+
+/** The npm name for what was given as folder: itself when it is a scoped name, else the folder's name. */
+function nameOf(folder: string, cwd: string): string {
+  return /^@[^/]+\/[^/]+$/.test(folder) ? folder : basename(resolve(cwd, folder));
 }
 
 function unscoped(name: string): string {
