@@ -13,8 +13,8 @@ import {
 } from "@ctrd/testkit/fixtures";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { packPackages, type Packed } from "../tools/pack.ts";
-import { Machine, startApp } from "./support/app.ts";
-import { describe, run } from "./support/command.ts";
+import { Machine, startApp } from "./support/machine.ts";
+import { describe, run, sha256 } from "./support/command.ts";
 import { startDaemon, type Daemon } from "./support/daemon.ts";
 import { closeDaemon, leftMounts, leftProcesses } from "./support/leaks.ts";
 import { list, runName } from "./support/machine-state.ts";
@@ -110,6 +110,43 @@ test("5: every scaffold passes its own `npm test` and type check untouched", asy
     expect(tests.stdout).toMatch(/Tests +\d+ passed \(\d+\)/);
   }
 }, 240_000);
+
+test("5: the scaffolded content store, differ and service do their work in a daemon", async () => {
+  const [folder, data] = [join(dir, "others"), mkdtempSync(`/tmp/ctrd-${runName()}-others-`)];
+  mkdirSync(folder);
+  writeFileSync(join(folder, "package.json"), JSON.stringify({ name: "others", private: true }));
+  const tarballs: string[] = [];
+  for (const kind of ["content", "differ", "service"]) {
+    await machine.run(folder, "npm", "create", "--yes", "ctrd-plugin", `b-${kind}`, "--", "--kind", kind);
+    await machine.run(join(folder, `b-${kind}`), "npm", "pack");
+    tarballs.push(`./b-${kind}/b-${kind}-0.1.0.tgz`);
+  }
+  await machine.run(folder, "npm", "install", `@ctrd/server@${version()}`, ...tarballs);
+  const config = `disabled_plugins = ["io.containerd.content.v1.content"]
+[plugins."io.containerd.service.v1.diff-service"]
+default = ["b-differ"]
+`;
+  const daemon = await startApp(machine, folder, data, config);
+  try {
+    await daemon.ctr(["images", "pull", "--plain-http", image]);
+    expect(await daemon.ctr(["run", "--rm", image, daemon.id("others"), "echo", "all three"])).toBe("all three\n");
+    const [manifest = ""] = tableRows(await daemon.ctr(["images", "ls"])).map((row) => row["DIGEST"]);
+    const blob = `io.containerd.content.v1.b-content/blobs/${manifest?.replace(":", "/")}`;
+    expect(sha256(readFileSync(join(daemon.root, blob)))).toBe(manifest?.slice("sha256:".length));
+    const client = `
+      import { createContext } from "@ctrd/core/context";
+      import { openChannel } from "@ctrd/services";
+      import { SummaryDefinition } from "b-service";
+      using channel = openChannel("${daemon.address}");
+      const ctx = createContext({ namespace: "${daemon.namespace}" });
+      console.log(JSON.stringify(await channel.client(SummaryDefinition).get(ctx, {})));`;
+    writeFileSync(join(folder, "client.mjs"), client);
+    expect(JSON.parse(await machine.run(folder, "node", "client.mjs"))).toEqual({ images: 1, containers: 0 });
+    await daemon.ctr(["images", "rm", "--sync", image]);
+  } finally {
+    await closeDaemon(daemon);
+  }
+}, 120_000);
 
 test.each(["ctrd", "containerd"] as const)("2: the same package as a process behind %s", async (kind) => {
   const socket = join(dir, `${kind}.sock`);

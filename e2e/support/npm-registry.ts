@@ -22,12 +22,15 @@ export interface NpmRegistry extends AsyncDisposable {
   publish(versions: readonly Version[]): void;
 }
 
+/** A setting of the npm of this machine. */
+export function npmConfig(key: string): string {
+  const stdio = ["ignore", "pipe", "ignore"] as const;
+  return execFileSync("npm", ["config", "get", key], { encoding: "utf8", stdio: [...stdio] }).trim();
+}
+
 /** Starts a registry that has nothing of its own. */
 export async function startNpmRegistry(): Promise<NpmRegistry> {
-  const upstream = execFileSync("npm", ["config", "get", "registry"], {
-    encoding: "utf8",
-    stdio: ["ignore", "pipe", "ignore"],
-  }).trim();
+  const upstream = npmConfig("registry");
   const packages = new Map<string, Map<string, Version>>();
   const tarballs = new Map<string, string>();
   const server = createServer((request, response) => answer(request, response));
