@@ -13,6 +13,8 @@ export interface DaemonOptions {
   readonly kind?: "ctrd" | "containerd";
   /** TOML added to the configuration: top-level keys first. */
   readonly config?: string;
+  /** Added to ctrd's command line. */
+  readonly args?: readonly string[];
 }
 
 /** The program and arguments that serve a config file. */
@@ -127,7 +129,12 @@ export async function startDaemon(name: string, options: DaemonOptions = {}): Pr
   // Inherited by the daemon: whatever it forgets in its temp directory is found by the leak check.
   process.env["TMPDIR"] = join(dir, "tmp");
   mkdirSync(process.env["TMPDIR"]);
-  const fixtureOptions = { dir, ...(options.config === undefined ? {} : { extraConfig: options.config }) };
+  const { config: extraConfig, args } = options;
+  const fixtureOptions = {
+    dir,
+    ...(extraConfig === undefined ? {} : { extraConfig }),
+    ...(args === undefined ? {} : { args }),
+  };
   try {
     const fixture = await (kind === "containerd" ? startContainerd(fixtureOptions) : startCtrd(fixtureOptions));
     return new Daemon(kind, dir, fixture);
