@@ -16,7 +16,7 @@ const libraries = new Set([
   "oci",
   "client",
 ]);
-const apps = new Set(["server", "cli", "create-ctrd-plugin"]);
+const apps = new Set(["server", "build", "cli", "create-ctrd-plugin"]);
 
 /** Layer of a package folder. What is in no list is a plugin: most packages are. */
 export function layerOf(folder: string): Layer {

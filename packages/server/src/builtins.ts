@@ -1,5 +1,8 @@
 import type { PluginPackage } from "./app/plugin-package.ts";
 
+/** Whether the list is all that there is: `ctrd build` puts another in its place, with the packages of an app. */
+export const isClosed: boolean = false;
+
 /** The default set. This list IS the daemon: take a line away and its plugins are gone. */
 export const builtins: readonly PluginPackage[] = [
   { name: "@ctrd/content-local", load: () => import("@ctrd/content-local/plugin") },

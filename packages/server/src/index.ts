@@ -16,7 +16,7 @@
 export type { AppPackage, Discovery, PassedOver } from "./app/discover.ts";
 export { discoverPlugins } from "./app/discover.ts";
 export type { LoadedApp } from "./app/load-app.ts";
-export { loadApp } from "./app/load-app.ts";
+export { loadApp, packagesOf } from "./app/load-app.ts";
 export { loadPackages } from "./app/load-packages.ts";
 export type { PluginList } from "./app/plugin-list.ts";
 export { defaultPlugins } from "./app/plugin-list.ts";

@@ -1,5 +1,6 @@
 import { chmod, readFile, rename, writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import { isSea } from "node:sea";
 import { fileURLToPath } from "node:url";
 import { errnoOf } from "@ctrd/core/errors";
 
@@ -11,9 +12,7 @@ import { errnoOf } from "@ctrd/core/errors";
  */
 export async function writeSelfCommand(root: string): Promise<string> {
   const path = join(root, "ctrd");
-  const main = fileURLToPath(new URL(import.meta.url.endsWith(".ts") ? "./main.ts" : "./main.js", import.meta.url));
-  const conditions = process.execArgv.filter((flag) => flag.startsWith("--conditions="));
-  const command = [process.execPath, ...conditions, main].map(shellQuote).join(" ");
+  const command = [process.execPath, ...programOfNode()].map(shellQuote).join(" ");
   const script = `#!/bin/sh\nexec ${command} "$@"\n`;
   if ((await readIfThere(path)) === script) return path;
   const temporary = `${path}.${process.pid}`;
@@ -21,6 +20,13 @@ export async function writeSelfCommand(root: string): Promise<string> {
   await chmod(temporary, 0o700);
   await rename(temporary, path);
   return path;
+}
+
+/** What this Node was started with; a single executable is its own program. */
+function programOfNode(): string[] {
+  if (isSea()) return [];
+  const main = fileURLToPath(new URL(import.meta.url.endsWith(".ts") ? "./main.ts" : "./main.js", import.meta.url));
+  return [...process.execArgv.filter((flag) => flag.startsWith("--conditions=")), main];
 }
 
 async function readIfThere(path: string): Promise<string | undefined> {

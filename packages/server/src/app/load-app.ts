@@ -1,5 +1,6 @@
+import { failedPrecondition } from "@ctrd/core/errors";
 import type { LoadedPlugin } from "@ctrd/core/plugin";
-import { builtins } from "../builtins.ts";
+import { builtins, isClosed } from "../builtins.ts";
 import { findAppFolder } from "./app-folder.ts";
 import type { Discovery } from "./discover.ts";
 import { discoverPlugins } from "./discover.ts";
@@ -20,10 +21,20 @@ export interface LoadedApp {
  * @throws ContainerdError as {@link discoverPlugins} and {@link loadPackages}
  */
 export async function loadApp(given: string | undefined): Promise<LoadedApp> {
+  if (isClosed) return { plugins: await loadClosed(given), app: undefined };
   const folder = await findAppFolder(given);
   if (folder === undefined) return { plugins: await loadPackages(builtins), app: undefined };
   const app = await discoverPlugins(folder);
   return { plugins: await loadPackages(packagesOf(app), app.directory), app };
+}
+
+/** The packages of an executable, which looks at no folder. */
+async function loadClosed(given: string | undefined): Promise<LoadedPlugin[]> {
+  if (given === undefined) return loadPackages(builtins);
+  throw failedPrecondition(
+    `--app ${given}: the plugins of this executable were chosen when it was made; make another with the npm package ` +
+      `@ctrd/server: ctrd build --app ${given} --output FILE`,
+  );
 }
 
 /** The packages of an app: the chosen built-in ones, each replaced by the app's own copy where it has one, then its others. */

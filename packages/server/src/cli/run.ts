@@ -36,6 +36,9 @@ async function run(options: Arguments): Promise<void> {
     case "plugins inspect":
       await (await import("./plugins.ts")).runPlugins(options.command, options);
       return;
+    case "build":
+      await (await import("./build.ts")).build(options);
+      return;
     case "publish":
       await (await import("./publish.ts")).publish(options);
       return;

@@ -1,0 +1,73 @@
+import { extname } from "node:path";
+import type { BuildResult, OutputFile, Plugin } from "esbuild";
+import { build } from "esbuild";
+import { failedPrecondition } from "@ctrd/core/errors";
+import { LocatedModules } from "./located-modules.ts";
+
+/** Files of a bundle by their path in it: content, or the path of a file to copy. */
+export type BundleFiles = ReadonlyMap<string, Uint8Array | { readonly copyOf: string }>;
+
+/** CommonJS packages require Node's modules; ES modules have no `require` of their own. */
+const banner = `import{createRequire as ctrdCreateRequire}from"node:module";var require=ctrdCreateRequire(import.meta.url);`;
+
+/**
+ * Bundles code with everything that it imports, the worker threads that it starts, the files that it reads by its own
+ * location, and the native packages that it loads.
+ *
+ * @param main specifier of the first module, which becomes `main.js`
+ * @throws ContainerdError `failed-precondition` with esbuild's messages
+ */
+export async function bundle(main: string, plugins: readonly Plugin[], directory: string): Promise<BundleFiles> {
+  const modules = new LocatedModules();
+  for (;;) {
+    const entries = new Map(modules.entries).set("main", main);
+    const result = await runEsbuild(entries, [...plugins, modules.plugin], directory);
+    // Modules that were met for the first time may start further workers.
+    if ([...modules.entries.keys()].every((place) => entries.has(place))) return filesOf(result, modules, directory);
+  }
+}
+
+async function runEsbuild(
+  entries: ReadonlyMap<string, string>,
+  plugins: Plugin[],
+  directory: string,
+): Promise<BuildResult<{ write: false }>> {
+  try {
+    return await build({
+      entryPoints: [...entries].map(([place, file]) => ({ in: file, out: place })),
+      ...{ bundle: true, splitting: true, format: "esm", platform: "node", target: `node${process.versions.node}` },
+      ...{ outdir: directory, chunkNames: "chunks/[hash]", absWorkingDir: directory, write: false },
+      ...{ minifyWhitespace: true, minifySyntax: true, legalComments: "none", logLevel: "silent" },
+      conditions: conditions(),
+      banner: { js: banner },
+      plugins,
+    });
+  } catch (error) {
+    throw failedPrecondition(`bundle the packages: ${error instanceof Error ? error.message : String(error)}`, {
+      cause: error,
+    });
+  }
+}
+
+/** The conditions that this process imports packages with, besides the usual ones. */
+function conditions(): string[] {
+  const own = process.execArgv.filter((flag) => flag.startsWith("--conditions=")).map((flag) => flag.slice(13));
+  return [...own, "module-sync"];
+}
+
+function filesOf(result: BuildResult<{ write: false }>, modules: LocatedModules, directory: string): BundleFiles {
+  const outputs = result.outputFiles.map((file): [string, OutputFile] => [file.path.slice(directory.length + 1), file]);
+  const files = new Map<string, Uint8Array | { copyOf: string }>();
+  for (const [place, copyOf] of [...modules.files, ...modules.copied.files]) files.set(place, { copyOf });
+  for (const [place, { contents }] of outputs) files.set(place, contents);
+  for (const [place, file] of modules.entries) {
+    const extension = extname(file);
+    if (extension === ".mjs" || extension === ".cjs") files.set(place + extension, aliasOf(place));
+  }
+  return files;
+}
+
+/** An entry whose name does not end in .js is known by that name as well. */
+function aliasOf(place: string): Uint8Array {
+  return Buffer.from(`import(${JSON.stringify(`./${place.slice(place.lastIndexOf("/") + 1)}.js`)});`);
+}
