@@ -96,7 +96,15 @@ export class Table<T> {
 
   /** Removes every record whose key begins with `prefix`. */
   removeUnder(...prefix: string[]): void {
-    for (const key of [...this.keysUnder(...prefix)]) this.remove(...key);
+    while (!this.removeSome(Number.POSITIVE_INFINITY, ...prefix));
+  }
+
+  /** Removes up to `limit` records whose key begins with `prefix`; whether none is left. */
+  removeSome(limit: number, ...prefix: string[]): boolean {
+    const keys: string[][] = [];
+    for (const key of this.keysUnder(...prefix)) if (keys.push(key) >= limit) break;
+    for (const key of keys) this.remove(...key);
+    return keys.length < limit;
   }
 }
 

@@ -7,10 +7,10 @@ import type { CallContext } from "@ctrd/core/context";
 import { withNamespace } from "@ctrd/core/context";
 import { isKind, messageOf } from "@ctrd/core/errors";
 import type { Snapshotter } from "@ctrd/core/snapshots";
+import { createYield } from "@ctrd/storage";
 import type { Shared } from "../shared.ts";
 import { blobPin, ingestPin, snapshotPin } from "../shared.ts";
 import { namesBackend } from "../snapshots/snapshot-records.ts";
-import { createYield } from "./slices.ts";
 
 /** Removals at once in one backend. */
 const concurrency = 16;
@@ -115,7 +115,7 @@ export class BackendCleaner {
     backendKeys: string[],
   ): Promise<number> {
     const { db } = this.#shared;
-    let pending = backendKeys.sort((a, b) => sequenceOf(b) - sequenceOf(a));
+    let pending = await newestFirst(backendKeys);
     let removed = 0;
     for (let progress = true; progress && pending.length > 0;) {
       progress = false;
@@ -187,6 +187,25 @@ function namespaceOf(backendKey: string): string {
 function sequenceOf(backendKey: string): number {
   const match = /^[^/]+\/(\d+)\//.exec(backendKey);
   return match === null ? 0 : Number(match[1]);
+}
+
+/** Sorted by sequence, downwards. Sorting 100,000 keys by comparing them would take a tenth of a second. */
+async function newestFirst(backendKeys: readonly string[]): Promise<string[]> {
+  const yieldTurn = createYield();
+  const bySequence = new Map<number, string[]>();
+  for (const key of backendKeys) {
+    const sequence = sequenceOf(key);
+    const others = bySequence.get(sequence);
+    if (others === undefined) bySequence.set(sequence, [key]);
+    else others.push(key);
+    await yieldTurn();
+  }
+  const sorted: string[] = [];
+  for (const sequence of Float64Array.from(bySequence.keys()).sort().reverse()) {
+    for (const key of bySequence.get(sequence) ?? []) sorted.push(key);
+    await yieldTurn();
+  }
+  return sorted;
 }
 
 /** Works on several items at once. Most of a first clean-up is look-ups that wait for nothing, so it yields itself. */

@@ -34,6 +34,18 @@ export function factsOf(scope: FactScope, node: string): NodeFacts | undefined {
   return readers[kind](scope, key);
 }
 
+/** Whether a lease keeps what it holds, and how; undefined when it has expired or is not there. */
+export function leaseHold({ db, nowMs }: FactScope, key: readonly string[]): "deep" | "flat" | undefined {
+  const lease = db.leases.get(...key);
+  if (lease === undefined || isExpired(lease.labels, nowMs)) return undefined;
+  return isFlat(lease.labels) ? "flat" : "deep";
+}
+
+/** The node that a key of `leaseResources` stands for. */
+export function leasedBy([namespace = "", , type = "", id = ""]: readonly string[]): string {
+  return leasedNode(namespace, { type, id });
+}
+
 type Reader = (scope: FactScope, key: string[]) => NodeFacts | undefined;
 
 const readers: Record<NodeKind, Reader> = {
@@ -67,9 +79,7 @@ const readers: Record<NodeKind, Reader> = {
     const lease = scope.db.leases.get(...key);
     if (lease === undefined) return undefined;
     if (isExpired(lease.labels, scope.nowMs)) return nothing;
-    const leased = [...scope.db.leaseResources.keysUnder(...key)].map(([namespace = "", , type = "", id = ""]) =>
-      leasedNode(namespace, { type, id }),
-    );
+    const leased = [...scope.db.leaseResources.keysUnder(...key)].map(leasedBy);
     const flat = isFlat(lease.labels);
     return { root: true, refs: flat ? [] : leased, flatRefs: flat ? leased : [], parents: [] };
   },

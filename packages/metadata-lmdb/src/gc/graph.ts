@@ -3,13 +3,15 @@
  */
 import type { Table } from "../db/table.ts";
 import type { FactScope, NodeFacts } from "./facts.ts";
-import { factsOf } from "./facts.ts";
+import { factsOf, leasedBy, leaseHold } from "./facts.ts";
 import type { NodeKind } from "./nodes.ts";
 import { nodeOf } from "./nodes.ts";
 import type { Slices } from "./slices.ts";
 
 /** Keys taken from a table at once. */
 const pageSize = 128;
+/** Steps of a walk between two looks at the clock. */
+const batch = 200;
 
 export class Graph {
   readonly #scope: FactScope;
@@ -28,7 +30,7 @@ export class Graph {
   /** Reads all records. What is written meanwhile may or may not be seen. */
   async scan(slices: Slices): Promise<void> {
     const { db } = this.#scope;
-    await this.#scanTable(db.leases, "lease", slices);
+    await this.#scanLeases(slices);
     await this.#scanTable(db.images, "image", slices);
     await this.#scanTable(db.containers, "container", slices);
     await this.#scanTable(db.sandboxes, "sandbox", slices);
@@ -39,18 +41,20 @@ export class Graph {
 
   /** Follows the edges from all roots. */
   async mark(slices: Slices): Promise<void> {
-    while (this.#step(1000)) await slices.yield();
+    while (!this.follow()) await slices.yield();
   }
 
-  /** Takes in records that were written since the scan, and what they keep. Reads the database; synchronous. */
-  touch(nodes: Iterable<string>): void {
-    for (const node of nodes) {
-      this.#read(node);
-      // Marked before, its edges may be new; not marked, it is kept this time, whether something keeps it or not.
-      this.#marked.add(node);
-      this.#spread(node);
-    }
-    while (this.#step(Number.POSITIVE_INFINITY));
+  /** Takes in a record that was written since the scan. Reads the database. What it keeps is marked by `follow`. */
+  touch(node: string): void {
+    this.#read(node);
+    // Marked before, its edges may be new; not marked, it is kept this time, whether something keeps it or not.
+    this.#marked.add(node);
+    this.#spread(node);
+  }
+
+  /** Marks some of what the marked nodes keep. Until it returns true, `isKept` does not tell the whole truth. */
+  follow(): boolean {
+    return !this.#step(batch);
   }
 
   isKept(node: string): boolean {
@@ -65,27 +69,37 @@ export class Graph {
     const done = new Set<string>();
     const postorder: string[] = [];
     for (const [i, node] of this.#candidates.entries()) {
-      if (i % 1000 === 0) await slices.yield();
-      if (this.isKept(node) || done.has(node)) continue;
-      this.#visit(node, done, postorder);
-      await slices.yield();
+      if (i % batch === 0) await slices.yield();
+      if (!this.isKept(node) && !done.has(node)) await this.#visit(node, done, postorder, slices);
     }
     return postorder.reverse();
   }
 
+  /** A lease may hold more than can be read at once: its resources are not read with it but page by page. */
+  async #scanLeases(slices: Slices): Promise<void> {
+    const { db } = this.#scope;
+    const holds = new Map<string, "deep" | "flat">();
+    for await (const key of pagedKeys(db.leases, slices)) {
+      const node = nodeOf("lease", key);
+      this.#candidates.push(node);
+      const hold = leaseHold(this.#scope, key);
+      if (hold === undefined) continue;
+      holds.set(node, hold);
+      this.#marked.add(node);
+    }
+    for await (const key of pagedKeys(db.leaseResources, slices)) {
+      const hold = holds.get(nodeOf("lease", key.slice(0, 2)));
+      if (hold === "deep") this.#gray.push(leasedBy(key));
+      if (hold === "flat") this.#grayFlat.push(leasedBy(key));
+    }
+  }
+
   async #scanTable(table: Table<unknown>, kind: NodeKind, slices: Slices): Promise<void> {
     const collectable = kind !== "container" && kind !== "sandbox";
-    let after: string[] | undefined;
-    for (;;) {
-      const keys = table.keyPage(after, pageSize);
-      for (const key of keys) {
-        const node = nodeOf(kind, key);
-        if (collectable) this.#candidates.push(node);
-        if (this.#read(node)?.root === true) this.#gray.push(node);
-      }
-      await slices.yield();
-      if (keys.length < pageSize) return;
-      after = keys.at(-1);
+    for await (const key of pagedKeys(table, slices)) {
+      const node = nodeOf(kind, key);
+      if (collectable) this.#candidates.push(node);
+      if (this.#read(node)?.root === true) this.#gray.push(node);
     }
   }
 
@@ -118,7 +132,7 @@ export class Graph {
       if (flat === undefined) return false;
       if (this.#flat.has(flat)) continue;
       this.#flat.add(flat);
-      this.#grayFlat.push(...(this.#facts.get(flat)?.flatRefs ?? []));
+      for (const ref of this.#facts.get(flat)?.flatRefs ?? []) this.#grayFlat.push(ref);
     }
     return true;
   }
@@ -133,10 +147,12 @@ export class Graph {
   }
 
   /** Depth-first from `start` over what nothing keeps, without recursion: chains may be long. */
-  #visit(start: string, done: Set<string>, postorder: string[]): void {
+  async #visit(start: string, done: Set<string>, postorder: string[], slices: Slices): Promise<void> {
     done.add(start);
     const stack = [{ node: start, edges: this.#edges(start), at: 0 }];
+    let steps = 0;
     for (let top = stack.at(-1); top !== undefined; top = stack.at(-1)) {
+      if (++steps % batch === 0) await slices.yield();
       const next = top.edges[top.at++];
       if (next === undefined) {
         postorder.push(top.node);
@@ -151,5 +167,17 @@ export class Graph {
   #edges(node: string): string[] {
     const facts = this.#facts.get(node);
     return [...(facts?.refs ?? []), ...(facts?.flatRefs ?? []), ...(this.#backRefs.get(node) ?? [])];
+  }
+}
+
+/** The keys of a table. What is written meanwhile may or may not be among them. */
+async function* pagedKeys(table: Table<unknown>, slices: Slices): AsyncGenerator<string[]> {
+  let after: string[] | undefined;
+  for (;;) {
+    const keys = table.keyPage(after, pageSize);
+    yield* keys;
+    await slices.yield();
+    if (keys.length < pageSize) return;
+    after = keys.at(-1);
   }
 }

@@ -2,19 +2,7 @@
  * Long work on the event loop, cut into slices so that no call waits for it.
  */
 import { setImmediate } from "node:timers/promises";
-
-/** Longest slice, in milliseconds. */
-export const sliceMs = 5;
-
-/** Makes a function that lets others run when `sliceMs` have passed since it last did. */
-export function createYield(): () => Promise<void> {
-  let start = performance.now();
-  return async () => {
-    if (performance.now() - start < sliceMs) return;
-    await setImmediate();
-    start = performance.now();
-  };
-}
+import { sliceMs } from "@ctrd/storage";
 
 export class Slices {
   readonly #signal: AbortSignal;

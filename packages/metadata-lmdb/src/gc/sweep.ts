@@ -4,6 +4,7 @@
 import { ImageDelete } from "@ctrd/api/events/image";
 import { SnapshotRemove } from "@ctrd/api/events/snapshot";
 import type { CallContext } from "@ctrd/core/context";
+import { sliceMs } from "@ctrd/storage";
 import { removeSnapshot } from "../snapshots/snapshot-records.ts";
 import type { Shared } from "../shared.ts";
 import { publish } from "../shared.ts";
@@ -11,7 +12,6 @@ import type { Graph } from "./graph.ts";
 import type { NodeKind } from "./nodes.ts";
 import { parseNode } from "./nodes.ts";
 import type { Slices } from "./slices.ts";
-import { sliceMs } from "./slices.ts";
 
 /** A removed record, for what follows once the removal is on disk. */
 interface Removed {
@@ -34,38 +34,53 @@ export async function sweep(
   for (let at = 0; at < condemned.length;) {
     const removed: Removed[] = [];
     const work = shared.db.writeQuietly(() => {
-      const begin = performance.now();
-      takeTouched(shared, graph);
+      const end = performance.now() + sliceMs;
       let next = at;
-      while (next < condemned.length && performance.now() - begin < sliceMs) {
-        const one = removeNode(shared, graph, condemned[next++] ?? "", isOpen);
-        if (one !== undefined) removed.push(one);
+      if (takeTouched(shared, graph, end)) {
+        while (next < condemned.length && performance.now() < end) {
+          const one = removeNode(shared, graph, condemned[next] ?? "", isOpen);
+          if (one === "in part") continue;
+          if (one !== undefined) removed.push(one);
+          next++;
+        }
       }
-      return { next, busyMs: performance.now() - begin };
+      return { next, busyMs: performance.now() - end + sliceMs };
     });
     const { next, busyMs } = await slices.wait(work);
     slices.add(busyMs);
     at = next;
+    await graph.mark(slices);
     for (const one of removed) counts.set(one.kind, (counts.get(one.kind) ?? 0) + 1);
     await follow(shared, ctx, removed);
   }
   return counts;
 }
 
-/** What calls have written since the scan, up to and including this transaction. */
-function takeTouched({ db }: Shared, graph: Graph): void {
-  const { touched } = db;
-  if (touched === undefined || touched.size === 0) return;
-  db.touched = new Set();
-  graph.touch(touched);
+/**
+ * Takes into the graph what calls have written since the scan, up to and including this transaction. False when not
+ * all of it could be taken, or followed to what it keeps, by the time `end`: then nothing may be removed yet.
+ */
+function takeTouched({ db }: Shared, graph: Graph, end: number): boolean {
+  const touched = db.touched ?? new Set<string>();
+  for (const node of touched) {
+    if (performance.now() >= end) return false;
+    graph.touch(node);
+    touched.delete(node);
+  }
+  while (!graph.follow()) if (performance.now() >= end) return false;
+  return true;
 }
 
+/** Resources that are taken out of an expired lease at once. */
+const leaseBatch = 500;
+
+/** Removes one record, unless it is kept or gone. `in part`: there is more to remove, in this transaction or a later one. */
 function removeNode(
   { db }: Shared,
   graph: Graph,
   node: string,
   isOpen: (namespace: string, ref: string) => boolean,
-): Removed | undefined {
+): Removed | "in part" | undefined {
   if (graph.isKept(node)) return undefined;
   const { kind, key } = parseNode(node);
   const [namespace = "", second = "", third = ""] = key;
@@ -80,8 +95,8 @@ function removeNode(
       return { kind, key, backend: "" };
     case "lease":
       if (!db.leases.has(...key)) return undefined;
+      if (!db.leaseResources.removeSome(leaseBatch, ...key)) return "in part";
       db.leases.remove(...key);
-      db.leaseResources.removeUnder(...key);
       return { kind, key, backend: "" };
     case "ingest": {
       const record = db.ingests.get(...key);
