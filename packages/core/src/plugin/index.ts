@@ -29,7 +29,7 @@ export type {
 } from "./contract.ts";
 export { optional, pluginApi, pluginRef, pluginType, pluginUri, SkipPlugin } from "./contract.ts";
 export type { LoadedPlugin, PluginOrder, PluginProblem } from "./graph.ts";
-export { describePlugin, describeSource, orderPlugins, requirementsOf } from "./graph.ts";
+export { describeSource, orderPlugins, requirementsOf } from "./graph.ts";
 export type { InitPluginsOptions, PluginSet } from "./lifecycle.ts";
 export type { PluginReload } from "./reload.ts";
 export { initPlugins } from "./lifecycle.ts";
