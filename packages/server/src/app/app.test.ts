@@ -324,6 +324,19 @@ describe("two copies of core", () => {
     expect(await errorOf()).toBe(`${began}run the app's own ctrd: ${ctrd}`);
   });
 
+  it("in a linked folder that somebody works on", async () => {
+    await write("work/mine/package.json", { name: "mine", version: "1.2.3", ctrd: { plugin: "./p.js", api: 1 } });
+    await write("work/mine/p.js", thing("x"));
+    await write("work/mine/node_modules/@ctrd/core/package.json", core);
+    await write("app/package.json", { dependencies: { mine: "file:../work/mine", "@ctrd/server": "*" } });
+    await mkdir(join(app, "app/node_modules/@ctrd"), { recursive: true });
+    await symlink(join(app, "work/mine"), join(app, "app/node_modules/mine"));
+    await symlink(serverDirectory, join(app, "app/node_modules/@ctrd/server"));
+    await expect(loadApp(join(app, "app"))).rejects.toThrow(
+      `${await ours()}; install a copy instead of a link: run "npm install --install-links ${app}/work/mine" in ${app}/app`,
+    );
+  });
+
   it("is not a link to the same one", async () => {
     await install("good", thing("x"));
     await link("@ctrd/core");

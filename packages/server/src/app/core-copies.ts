@@ -47,5 +47,9 @@ async function remedyFor(source: PluginSource, theirs: InstalledPackage, app: st
   if (appServer === undefined && appCore?.directory === theirs.directory) {
     return `run "npm install @ctrd/server" in ${app}, then ${join(app, "node_modules/.bin/ctrd")}`;
   }
+  // A link to a folder under development, which has its own node_modules.
+  if (source.directory?.includes("/node_modules/") === false) {
+    return `install a copy instead of a link: run "npm install --install-links ${source.directory}" in ${app}`;
+  }
   return `run "npm dedupe" in ${app}; ${source.name} must have ${coreName} in its "peerDependencies" only`;
 }
