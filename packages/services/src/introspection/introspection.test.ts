@@ -82,7 +82,7 @@ describe("introspection over a socket", () => {
       ["ctrd.version", "1.2.3"],
       ["ctrd.directory", "/d"],
     ]);
-    expect(plugins[0]?.initErr?.message).toBe("no overlay (load it)");
+    expect(plugins[0]?.initErr?.message).toBe("no overlay (load it): skip plugin");
     const [listed] = await proxyIntrospection(channel).plugins(ctx, []);
     expect(listed).toMatchObject({ source: current.source, state: "skipped", error: "no overlay (load it)" });
   });

@@ -2,7 +2,8 @@ import type { Plugin } from "@ctrd/api/services/introspection/v1/introspection";
 import { codeFromKind } from "@ctrd/core/errors";
 import type { PluginSource, PluginState, PluginStatus } from "@ctrd/core/plugin";
 
-/** Clients show a plugin with this code as skipped, and one with any other as failed. */
+/** End of the message of a plugin that declined: what `ctr` tells it from a failed one by. */
+const skipMark = ": skip plugin";
 const skipCode = codeFromKind("not-implemented");
 
 /** Exports that tell where a plugin is from; the message has no fields for that, and clients show exports. */
@@ -35,7 +36,8 @@ export function pluginStatus(message: Plugin): PluginStatus {
     ...(source === undefined ? {} : { source }),
   };
   if (initErr === undefined) return { ...base, state: "ok" };
-  return { ...base, state: initErr.code === skipCode ? "skipped" : "failed", error: initErr.message };
+  if (!initErr.message.endsWith(skipMark)) return { ...base, state: "failed", error: initErr.message };
+  return { ...base, state: "skipped", error: initErr.message.slice(0, -skipMark.length) };
 }
 
 function sourceExports(source: PluginSource | undefined): [string, string][] {
@@ -59,5 +61,6 @@ function codeOf(state: PluginState): number {
 
 function messageOf(status: PluginStatus): string {
   const problem = status.error ?? (status.state === "disabled" ? "disabled by the configuration" : status.state);
-  return status.remedy === undefined ? problem : `${problem} (${status.remedy})`;
+  const advised = status.remedy === undefined ? problem : `${problem} (${status.remedy})`;
+  return status.state === "failed" ? advised : `${advised}${skipMark}`;
 }
