@@ -1,36 +1,32 @@
+import { namespaceSuite } from "@ctrd/testkit/namespaces";
 import { describe, expect, test } from "vitest";
 import { Bench, expectKind } from "../../test/bench.ts";
 import { digestOf } from "../../test/memory-content.ts";
+import { openPart } from "../../test/open-store.ts";
+
+const openNamespaces = openPart(({ namespaces }) => namespaces);
+
+namespaceSuite(
+  "metadata-lmdb",
+  async (root) => {
+    const opened = await openNamespaces(root);
+    const { images } = opened.metadata;
+    return {
+      ...opened,
+      async occupy(inside) {
+        const target = { mediaType: "m", digest: digestOf("x"), size: 1n, annotations: new Map() };
+        const record = { name: "i", labels: new Map(), target, createdAt: undefined, updatedAt: undefined };
+        await images.create(inside, record);
+        return { called: "images", remove: () => images.delete(inside, "i") };
+      },
+    };
+  },
+  { occupy: true },
+);
 
 const map = (entries: Record<string, string>): Map<string, string> => new Map(Object.entries(entries));
-const big = "x".repeat(4097);
 
 describe("namespaces", () => {
-  test("are created, labelled, listed and deleted", async () => {
-    const b = await Bench.open();
-    const { namespaces } = b.store;
-    const created = await namespaces.create(b.ctx, { name: "n1", labels: map({ a: "1", e: "" }) });
-    expect(created).toEqual({ name: "n1", labels: map({ a: "1" }) });
-    await expectKind(namespaces.create(b.ctx, created), "already-exists", 'namespace "n1"');
-    await expectKind(namespaces.create(b.ctx, { name: "a b", labels: map({}) }), "invalid-argument");
-    await expectKind(namespaces.create(b.ctx, { name: "x", labels: map({ k: big }) }), "invalid-argument");
-    expect(await namespaces.get(b.ctx, "n1")).toEqual(created);
-    expect(await namespaces.get(b.ctx, "unknown")).toEqual({ name: "unknown", labels: map({}) });
-    expect(await namespaces.list(b.ctx)).toEqual([created]);
-    const wanted = { name: "n1", labels: map({ b: "2" }) };
-    expect((await namespaces.update(b.ctx, wanted, ["labels.b"])).labels).toEqual(map({ a: "1", b: "2" }));
-    expect((await namespaces.update(b.ctx, wanted, ["labels.a"])).labels).toEqual(map({ b: "2" }));
-    expect((await namespaces.update(b.ctx, { name: "n1", labels: map({ c: "3" }) }, [])).labels).toEqual(
-      map({ c: "3" }),
-    );
-    await expectKind(namespaces.update(b.ctx, wanted, ["labels"]), "invalid-argument");
-    await expectKind(namespaces.update(b.ctx, wanted, ["name"]), "invalid-argument");
-    await b.reopen();
-    expect((await b.store.namespaces.get(b.ctx, "n1")).labels).toEqual(map({ c: "3" }));
-    await b.store.namespaces.delete(b.ctx, "n1");
-    await expectKind(b.store.namespaces.delete(b.ctx, "n1"), "not-found", 'namespace "n1"');
-  });
-
   test("come to be when something is written in them, or labelled", async () => {
     const b = await Bench.open();
     await b.container("c");

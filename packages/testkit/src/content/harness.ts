@@ -6,9 +6,7 @@
 import { createHash } from "node:crypto";
 import type { CommitOptions, ContentStore } from "@ctrd/core/content";
 import type { CallContext } from "@ctrd/core/context";
-import type { ErrorKind } from "@ctrd/core/errors";
-import { kindOf, messageOf } from "@ctrd/core/errors";
-import { expect } from "vitest";
+import { collect } from "../expectations.ts";
 import { randomBytesOf } from "../fixtures/generated-files.ts";
 import { tempDir } from "../fixtures/temp-dir.ts";
 
@@ -56,20 +54,6 @@ export function createHarness(open: OpenStore, options: ContentSuiteOptions): Ha
   };
 }
 
-/** Expects the call to fail with an error of one of `kinds`. */
-export async function expectKind(call: Promise<unknown>, ...kinds: ErrorKind[]): Promise<void> {
-  let error: unknown;
-  try {
-    await call;
-  } catch (caught) {
-    error = caught;
-  }
-  if (error === undefined) expect.fail(`expected an error of kind ${kinds.join(" or ")}, got none`);
-  if (!kinds.includes(kindOf(error))) {
-    expect.fail(`expected an error of kind ${kinds.join(" or ")}, got ${kindOf(error)}: ${messageOf(error)}`);
-  }
-}
-
 /** Bytes that look random and depend only on `seed`. */
 export function sample(seed: string, length: number): Buffer {
   return randomBytesOf(`content/${seed}`, length);
@@ -108,13 +92,6 @@ export async function readBlob({ store, ctx }: Pick<OpenedStore, "store" | "ctx"
   } finally {
     await reader.close();
   }
-}
-
-/** Everything that an iterable gives. */
-export async function collect<T>(items: AsyncIterable<T>): Promise<T[]> {
-  const all: T[] = [];
-  for await (const item of items) all.push(item);
-  return all;
 }
 
 /** Digests that `list` gives, sorted. */

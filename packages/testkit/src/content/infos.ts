@@ -1,6 +1,7 @@
 import { expect, test } from "vitest";
+import { collect, expectKind } from "../expectations.ts";
 import type { Harness } from "./harness.ts";
-import { collect, digestOf, expectKind, listDigests, readBlob, sample, writeBlob } from "./harness.ts";
+import { digestOf, listDigests, readBlob, sample, writeBlob } from "./harness.ts";
 
 /** Tests of info, list and delete. */
 export function infoTests({ withStore }: Harness): void {

@@ -1,6 +1,7 @@
 import { expect, test } from "vitest";
+import { expectKind } from "../expectations.ts";
 import type { Harness, OpenedStore } from "./harness.ts";
-import { digestOf, expectKind, listDigests, listRefs, readBlob, sample } from "./harness.ts";
+import { digestOf, listDigests, listRefs, readBlob, sample } from "./harness.ts";
 import { testWhen } from "../test-when.ts";
 
 /** Tests of ingests: resume, truncate, status, abort. */

@@ -2,8 +2,9 @@ import type { ContentInfo } from "@ctrd/core/content";
 import type { Labels } from "@ctrd/core/records";
 import { millisFromTimestamp } from "@ctrd/core/records";
 import { expect, test } from "vitest";
+import { expectKind } from "../expectations.ts";
 import type { Harness, OpenedStore } from "./harness.ts";
-import { digestOf, expectKind, listDigests, listRefs, sample, writeBlob } from "./harness.ts";
+import { digestOf, listDigests, listRefs, sample, writeBlob } from "./harness.ts";
 
 const uncompressed = "containerd.io/uncompressed";
 

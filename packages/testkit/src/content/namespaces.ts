@@ -1,8 +1,9 @@
 import { withNamespace } from "@ctrd/core/context";
 import { isKind } from "@ctrd/core/errors";
 import { expect, test } from "vitest";
+import { collect, expectKind } from "../expectations.ts";
 import type { Harness, OpenedStore } from "./harness.ts";
-import { collect, digestOf, expectKind, listDigests, listRefs, readBlob, sample, writeBlob } from "./harness.ts";
+import { digestOf, listDigests, listRefs, readBlob, sample, writeBlob } from "./harness.ts";
 
 /** Tests of what one namespace sees of another. */
 export function namespaceTests({ withStore, options }: Harness): void {

@@ -1,7 +1,8 @@
 import { readFile } from "node:fs/promises";
 import { expect, test } from "vitest";
+import { expectKind } from "../expectations.ts";
 import type { Harness } from "./harness.ts";
-import { digestOf, expectKind, sample, writeBlob } from "./harness.ts";
+import { digestOf, sample, writeBlob } from "./harness.ts";
 
 /** Tests of readers. */
 export function readingTests({ withStore }: Harness): void {

@@ -3,8 +3,9 @@ import { emptyDigest } from "@ctrd/core/digests";
 import { millisFromTimestamp } from "@ctrd/core/records";
 import { expect, test } from "vitest";
 import { createRandom } from "../fixtures/generated-files.ts";
+import { expectKind } from "../expectations.ts";
 import type { Harness, OpenedStore } from "./harness.ts";
-import { digestBy, digestOf, expectKind, listDigests, listRefs, readBlob, sample, writeBlob } from "./harness.ts";
+import { digestBy, digestOf, listDigests, listRefs, readBlob, sample, writeBlob } from "./harness.ts";
 
 /** Tests of writers up to the commit. */
 export function writingTests({ withStore }: Harness): void {

@@ -1,13 +1,9 @@
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
-import type { ErrorKind } from "@ctrd/core/errors";
 import { expect, it } from "vitest";
+import { expectKind } from "../expectations.ts";
 import type { CurrentBench, SnapshotterSuiteOptions } from "./suite.ts";
 import { testWhen } from "../test-when.ts";
-
-async function expectKind(call: Promise<unknown>, kind: ErrorKind): Promise<void> {
-  await expect(call).rejects.toMatchObject({ kind });
-}
 
 /** Every error class of the snapshot service, and that a refused call changes nothing. */
 export function errorTests(current: CurrentBench, options: SnapshotterSuiteOptions): void {
