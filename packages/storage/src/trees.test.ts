@@ -3,7 +3,7 @@ import { existsSync, linkSync, mkdirSync, mkdtempSync, readdirSync, rmSync, syml
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import { mountAll, readMountInfo } from "@ctrd/sys";
+import { AT_FDCWD, close, mkdirat, mountAll, openat, OpenFlag, readMountInfo } from "@ctrd/sys";
 import { afterEach, beforeEach, expect, it } from "vitest";
 import { TaskPool, TreePool } from "./index.ts";
 
@@ -110,4 +110,19 @@ it("rejects calls of a thread that cannot start, and goes on with a new one", as
   await expect(pool.run("x", 1)).rejects.toThrow(/missing-worker/);
   await expect(pool.run("x", 1)).rejects.toThrow(/missing-worker/);
   await pool.close();
+});
+
+it("removes what lies deeper than a path can name, as a container may leave it", async () => {
+  const root = join(directory, "deep");
+  mkdirSync(root);
+  let fd = openat(AT_FDCWD, root, OpenFlag.Path | OpenFlag.Directory);
+  for (let depth = 0; depth < 40; depth++) {
+    mkdirat(fd, "d".repeat(200), 0o755);
+    const inner = openat(fd, "d".repeat(200), OpenFlag.Path | OpenFlag.Directory);
+    close(fd);
+    fd = inner;
+  }
+  close(fd);
+  await trees.remove(root);
+  expect(existsSync(root)).toBe(false);
 });

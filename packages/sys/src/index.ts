@@ -61,6 +61,7 @@ export { parseMountOptions } from "./mount-options.ts";
 export type { PathLike } from "./native.ts";
 export { OpenFlag } from "./open-flags.ts";
 export { CloneFlag, pidfdOpen, pidfdSendSignal, prctlSetSubreaper, setns, unshare } from "./processes.ts";
+export { removeTreeAt } from "./remove-tree.ts";
 export type { PeerCredentials } from "./sockets.ts";
 export { peerCredentials, sdNotify } from "./sockets.ts";
 export { lgetxattr, llistxattr, lremovexattr, lsetxattr, XattrFlag } from "./xattr.ts";

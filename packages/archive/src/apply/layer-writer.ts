@@ -22,6 +22,7 @@ import {
   mknodat,
   openat,
   OpenFlag,
+  removeTreeAt,
   symlinkat,
   utimensat,
 } from "@ctrd/sys";
@@ -34,7 +35,6 @@ import type { Directories, OpenDirectory } from "./directories.ts";
 import type { NewFile } from "./new-files.ts";
 import { NewFiles } from "./new-files.ts";
 import { cleanPath, joinPath, splitPath } from "./paths.ts";
-import { removeTree } from "./remove.ts";
 import { parseWhiteout } from "./whiteouts.ts";
 import type { WhiteoutTarget } from "./whiteout-target.ts";
 
@@ -180,7 +180,7 @@ export class LayerWriter implements TarSink {
 
   #remove(parent: OpenDirectory, name: string): void {
     const type = fstatat(parent.fd, toPath(name)).mode & 0o170000;
-    removeTree(parent.fd, name);
+    removeTreeAt(parent.fd, toPath(name));
     if (type === 0o040000 || type === 0o120000) this.#directories.forget(parent);
   }
 

@@ -4,7 +4,7 @@
  * @module
  */
 import { readdirSync } from "node:fs";
-import { AtFlag, close, hasErrno, openat, OpenFlag, unlinkat } from "@ctrd/sys";
+import { close, hasErrno, openat, OpenFlag, removeTreeAt } from "@ctrd/sys";
 import { toPath } from "../byte-string.ts";
 import { joinPath } from "./paths.ts";
 
@@ -15,32 +15,12 @@ export function namesIn(fd: number): string[] {
   return readdirSync(`/proc/self/fd/${fd}`, "latin1");
 }
 
-/** Removes `name` and all in it. Nothing there is fine. @returns whether a directory was removed */
-export function removeTree(fd: number, name: string): boolean {
-  const path = toPath(name);
-  try {
-    unlinkat(fd, path);
-    return false;
-  } catch (error) {
-    if (hasErrno(error, "ENOENT")) return false;
-    if (!hasErrno(error, "EISDIR", "EPERM")) throw error;
-  }
-  const inner = openat(fd, path, directoryFlags);
-  try {
-    for (const child of namesIn(inner)) removeTree(inner, child);
-  } finally {
-    close(inner);
-  }
-  unlinkat(fd, path, AtFlag.RemoveDir);
-  return true;
-}
-
 /** Removes everything in the directory `fd`, which is at `path`, but what is in `kept` (with its ancestors). */
 export function removeAllBut(fd: number, path: string, kept: ReadonlySet<string>): void {
   for (const name of namesIn(fd)) {
     const child = joinPath(path, name);
     if (!kept.has(child)) {
-      removeTree(fd, name);
+      removeTreeAt(fd, toPath(name));
       continue;
     }
     const inner = openDirectory(fd, name);

@@ -3,13 +3,13 @@
  *
  * @module
  */
-import { AtFlag, fchownat, fstatat, hasErrno, lsetxattr, mknodat } from "@ctrd/sys";
+import { AtFlag, fchownat, fstatat, hasErrno, lsetxattr, mknodat, removeTreeAt } from "@ctrd/sys";
 import { toPath } from "../byte-string.ts";
 import type { TarEntry } from "../tar/entry.ts";
 import { pathOf } from "./attributes.ts";
 import type { Directories, OpenDirectory } from "./directories.ts";
 import { joinPath } from "./paths.ts";
-import { removeAllBut, removeTree } from "./remove.ts";
+import { removeAllBut } from "./remove.ts";
 import type { Whiteout } from "./whiteouts.ts";
 
 /** How a tree takes whiteouts. */
@@ -31,7 +31,7 @@ export class RemovingWhiteouts implements WhiteoutTarget {
 
   apply(directories: Directories, parent: OpenDirectory, whiteout: Whiteout): void {
     if (whiteout.target === undefined) removeAllBut(parent.fd, parent.path, this.#written);
-    else removeTree(parent.fd, whiteout.target);
+    else removeTreeAt(parent.fd, toPath(whiteout.target));
     directories.forget(parent);
   }
 
@@ -65,7 +65,7 @@ export class OverlayWhiteouts implements WhiteoutTarget {
       make();
     } catch (error) {
       if (!hasErrno(error, "EEXIST")) throw error;
-      removeTree(parent.fd, whiteout.target);
+      removeTreeAt(parent.fd, name);
       directories.forget(parent);
       make();
     }
