@@ -1,11 +1,13 @@
+import { execFile } from "node:child_process";
 import { hash } from "node:crypto";
 import { mkdir, mkdtemp, readFile, rm, stat, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { dirname, extname, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
+import { promisify } from "node:util";
 import { build } from "esbuild";
 import { loadApp } from "@ctrd/server";
-import { failedPrecondition } from "@ctrd/core/errors";
+import { failedPrecondition, messageOf } from "@ctrd/core/errors";
 import type { BundleFiles } from "./bundle.ts";
 import { bundle } from "./bundle.ts";
 import { compositionPlugin } from "./composition.ts";
@@ -43,17 +45,27 @@ export async function buildBinary({ app, output }: BuildOptions): Promise<BuiltB
   const path = resolve(output);
   const directory = await mkdtemp(join(tmpdir(), "ctrd-build-"));
   try {
-    const files = await bundle("ctrd-main", [compositionPlugin(discovery)], directory);
+    const files = await bundle("ctrd-main", [compositionPlugin(discovery)], discovery.directory);
     const assets = await writeAssets(files, join(directory, "files"));
     const main = join(directory, "launcher.cjs");
     await writeFile(main, await bundleLauncher());
     await mkdir(dirname(path), { recursive: true });
-    await writeExecutable(path, { main, assets });
+    await writeExecutable(path, { main, assets }, (executable) => tryExecutable(executable, directory));
   } finally {
     await rm(directory, { recursive: true, force: true });
   }
   const packages = new Set(plugins.flatMap(({ source }) => (source === undefined ? [] : [source.name])));
   return { path, size: (await stat(path)).size, packages: [...packages] };
+}
+
+/** Starts an executable far enough to load every plugin in it. */
+async function tryExecutable(executable: string, cache: string): Promise<void> {
+  try {
+    await promisify(execFile)(executable, ["config", "default"], { env: { XDG_CACHE_HOME: cache }, cwd: cache });
+  } catch (error) {
+    const { stderr } = error as { readonly stderr?: string };
+    throw failedPrecondition(`it cannot load its plugins: ${stderr?.trim() || messageOf(error)}`, { cause: error });
+  }
 }
 
 /** What a bundle has besides its own files. */

@@ -14,18 +14,23 @@ const fuse = "NODE_SEA_FUSE_fce680ab2cc467b6e072b8b5df1996b2:";
 
 /** What goes into an executable. */
 export interface ExecutableContent {
-  /** Path of the CommonJS script that it runs. */
+  /** Absolute path of the CommonJS script that it runs. */
   readonly main: string;
-  /** Paths of files by the names that `getRawAsset` of `node:sea` finds them by. */
+  /** Absolute paths of files by the names that `getRawAsset` of `node:sea` finds them by. */
   readonly assets: Readonly<Record<string, string>>;
 }
 
 /**
  * Writes an executable: a copy of this process's Node that runs a script. The file appears complete or not at all.
  *
- * @throws ContainerdError `failed-precondition` when Node cannot be used, or the file cannot be written
+ * @param check tries the executable, at another path, before it appears
+ * @throws ContainerdError `failed-precondition` when Node cannot be used, the file cannot be written, or `check` fails
  */
-export async function writeExecutable(path: string, content: ExecutableContent): Promise<void> {
+export async function writeExecutable(
+  path: string,
+  content: ExecutableContent,
+  check: (path: string) => Promise<void>,
+): Promise<void> {
   const [node, blob] = await Promise.all([readNode(), makeBlob(content)]);
   const digit = node.indexOf(fuse) + fuse.length;
   const temporary = join(dirname(path), `.${basename(path)}.${process.pid}`);
@@ -40,6 +45,7 @@ export async function writeExecutable(path: string, content: ExecutableContent):
     } finally {
       await file.close();
     }
+    await check(temporary);
     await rename(temporary, path);
   } catch (error) {
     await rm(temporary, { force: true });
@@ -68,10 +74,17 @@ async function makeBlob({ main, assets }: ExecutableContent): Promise<Buffer> {
   const directory = await mkdtemp(join(tmpdir(), "ctrd-build-"));
   try {
     const [config, output] = [join(directory, "sea.json"), join(directory, "blob")];
-    const options = { main, output, assets, disableExperimentalSEAWarning: true, execArgvExtension: "none" };
+    // The blob holds the script's path as it is given: one without the directory is the same each time.
+    const options = {
+      main: basename(main),
+      output,
+      assets,
+      disableExperimentalSEAWarning: true,
+      execArgvExtension: "none",
+    };
     await writeFile(config, JSON.stringify(options));
-    const env = { ...process.env, NODE_OPTIONS: "" };
-    await promisify(execFile)(process.execPath, ["--experimental-sea-config", config], { env });
+    const where = { cwd: dirname(main), env: { ...process.env, NODE_OPTIONS: "" } };
+    await promisify(execFile)(process.execPath, ["--experimental-sea-config", config], where);
     return await readFile(output);
   } catch (error) {
     throw failedPrecondition(`${process.execPath} made no executable content: ${messageOf(error)}`, { cause: error });

@@ -49,6 +49,10 @@ export class LocatedModules {
   #setup(build: PluginBuild): void {
     build.onResolve({ filter: /^ctrd-(?:here:|root$)/ }, ({ path }) => ({ path, namespace: "ctrd-location" }));
     build.onLoad({ filter: /.*/, namespace: "ctrd-location" }, ({ path }) => ({ contents: locationModule(path) }));
+    build.onResolve({ filter: /^ctrd-required:/ }, ({ path }) => ({ path, namespace: "ctrd-required" }));
+    build.onLoad({ filter: /.*/, namespace: "ctrd-required" }, ({ path }) => ({
+      ...{ contents: requiredModule(path.slice("ctrd-required:".length)), resolveDir: "/" },
+    }));
     build.onResolve({ filter: /^[^./]/ }, ({ path, resolveDir, kind }) => {
       if (kind === "entry-point" || isBuiltin(path) || resolveDir === "") return undefined;
       const found = findPackage(resolveDir, packageNameOf(path));
@@ -97,8 +101,14 @@ export class LocatedModules {
   #addFile(path: string): void {
     if (statSync(path, { throwIfNoEntry: false })?.isFile() !== true) return;
     const place = this.#placeOf(path);
-    if (isCode(path)) this.entries.set(place.slice(0, -extname(place).length), path);
+    if (isCode(path)) this.entries.set(place.slice(0, -extname(place).length), this.#entryOf(path));
     else if (!path.endsWith(".node")) this.files.set(place, path);
+  }
+
+  /** What esbuild starts from, so that it makes a module of it that can be imported, required, or run by a thread. */
+  #entryOf(path: string): string {
+    const isModule = this.#isModule(path, readFileSync(path, "utf8"));
+    return isModule ? path : `ctrd-required:${path}`;
   }
 
   /** Code has the place of the JavaScript that it becomes. */
@@ -127,6 +137,14 @@ function typeIn(directory: string): unknown {
     if (error instanceof Error && "code" in error && error.code === "ENOENT") return undefined;
     throw error;
   }
+}
+
+/** An ES module that `require` makes of a CommonJS module what it was. */
+function requiredModule(path: string): string {
+  // esbuild prints a wrong name when an import is exported under a name that is no identifier.
+  return `import imported from ${JSON.stringify(path)};
+const value = imported;
+export { value as default, value as "module.exports" };`;
 }
 
 /** A module that tells the module which imports it where it is. */

@@ -18,14 +18,16 @@ export class PackagePlaces {
     return this.#packageAt(dirname(file));
   }
 
-  /** Where a file has its place in a bundle: `packages/<name>/<path in the package>`. */
+  /** Where a file has its place in a bundle: `packages/<name>@<version>/<path in the package>`. */
   placeOf(file: string): string {
     const owner = this.packageOf(file);
     const directory = owner?.directory ?? dirname(file);
-    return join(this.#placeOfPackage(directory, owner?.name ?? "app"), relative(directory, file));
+    const version = owner?.manifest["version"];
+    const name = (owner?.name ?? "app") + (typeof version === "string" ? `@${version}` : "");
+    return join(this.#placeOfPackage(directory, name), relative(directory, file));
   }
 
-  /** Several packages of one name, in several versions, have places of their own. */
+  /** Copies of one version have places of their own. */
   #placeOfPackage(directory: string, name: string): string {
     const known = this.#places.get(directory);
     if (known !== undefined) return known;
