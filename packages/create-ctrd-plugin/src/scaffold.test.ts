@@ -84,7 +84,7 @@ describe.each(kindNames)("template %s", (kind: Kind) => {
   });
 
   it("wants versions that there are", () => {
-    const template = json(join(import.meta.dirname, "../templates", kind, "package.json"));
+    const template = json(join(import.meta.dirname, "../templates", kind, "package.template.json"));
     const workspace = { ...json(join(repository, "package.json"))["devDependencies"] };
     for (const folder of ["snapshot-native", "api"]) {
       Object.assign(workspace, json(join(repository, "packages", folder, "package.json"))["dependencies"]);

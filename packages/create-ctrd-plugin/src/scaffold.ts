@@ -8,6 +8,12 @@ import { fileURLToPath } from "node:url";
 import type { Kind } from "./kinds.ts";
 import type { PluginNames } from "./names.ts";
 
+/** Files with another name among the templates: npm leaves out the one, and takes the other for its own. */
+const realNames: ReadonlyMap<string, string> = new Map([
+  ["gitignore", ".gitignore"],
+  ["package.template.json", "package.json"],
+]);
+
 const packageRoot = fileURLToPath(new URL("..", import.meta.url));
 
 /**
@@ -57,7 +63,7 @@ function ownVersion(): string {
   return (JSON.parse(readFileSync(join(packageRoot, "package.json"), "utf8")) as { version: string }).version;
 }
 
-/** Files of a template: path in the package → source. npm leaves files named .gitignore out of what it packs. */
+/** Files of a template: path in the package → source. */
 function templateFiles(template: string): [string, string][] {
   const root = join(packageRoot, "templates", template);
   return readdirSync(root, { recursive: true, withFileTypes: true })
@@ -65,7 +71,7 @@ function templateFiles(template: string): [string, string][] {
     .map((entry) => {
       const source = join(entry.parentPath, entry.name);
       const path = source.slice(root.length + 1);
-      return [path === "gitignore" ? ".gitignore" : path, source];
+      return [realNames.get(path) ?? path, source];
     });
 }
 
