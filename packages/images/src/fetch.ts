@@ -1,0 +1,154 @@
+/**
+ * Fetching content from a remote into the content store.
+ *
+ * @module
+ */
+import type { ContentStore, ContentWriter } from "@ctrd/core/content";
+import type { CallContext } from "@ctrd/core/context";
+import { isKind, messageOf } from "@ctrd/core/errors";
+import type { Fetcher, ProgressListener, ServedBy } from "@ctrd/core/remotes";
+import { setTimeout as sleep } from "node:timers/promises";
+import type { ImageDescriptor } from "./descriptors.ts";
+import { kindOfContent } from "./media-types.ts";
+
+/** What fetching needs. */
+export interface FetchOptions {
+  content: ContentStore;
+  fetcher: Fetcher;
+  progress?: ProgressListener;
+  /** Names of the contents that this one belongs to. */
+  parents?: readonly string[];
+}
+
+/** Bytes between two reports. */
+const progressStep = 1n << 20n;
+/** How long to wait before looking again whether another's ingest has ended. */
+const lockPauseMs = 100;
+
+/** The name of an ingest of `descriptor`, which is its name in progress reports as well. */
+export function contentName({ mediaType, digest }: ImageDescriptor): string {
+  return `${kindOfContent(mediaType)}-${digest}`;
+}
+
+/**
+ * Fetches one blob unless the store has it. An ingest that was begun is gone on with; one that another is writing is
+ * waited for. The store checks size and digest when the blob is committed.
+ *
+ * @throws ContainerdError of the fetcher; `failed-precondition` when the bytes have another digest: the ingest is
+ * removed, so that the next attempt does not go on from wrong bytes
+ */
+export async function fetchContent(
+  ctx: CallContext,
+  descriptor: ImageDescriptor,
+  options: FetchOptions,
+): Promise<void> {
+  const { content, progress } = options;
+  const name = contentName(descriptor);
+  const report = { name, descriptor, ...(options.parents === undefined ? {} : { parents: options.parents }) };
+  const writer = await openWriter(ctx, content, descriptor, () => progress?.({ ...report, stage: "waiting" }));
+  if (writer === undefined) {
+    progress?.({ ...report, stage: "exists", offset: descriptor.size, total: descriptor.size });
+    return;
+  }
+  let closed = false;
+  try {
+    const served = await fill(ctx, descriptor, writer, options, (offset, served) =>
+      progress?.({ ...report, stage: "downloading", offset, total: descriptor.size, ...(served && { served }) }),
+    );
+    closed = true;
+    await commit(ctx, content, descriptor, writer, name);
+    progress?.({
+      ...report,
+      stage: "complete",
+      offset: descriptor.size,
+      total: descriptor.size,
+      ...(served && { served }),
+    });
+  } catch (error) {
+    progress?.({ ...report, stage: "failed", error: messageOf(error) });
+    throw error;
+  } finally {
+    if (!closed) await writer.close();
+  }
+}
+
+/** Opens the ingest; undefined when the blob is in the store. */
+async function openWriter(
+  ctx: CallContext,
+  content: ContentStore,
+  descriptor: ImageDescriptor,
+  onWait: () => void,
+): Promise<ContentWriter | undefined> {
+  const { digest: expected, size: total } = descriptor;
+  for (let waited = false; ; waited = true) {
+    try {
+      return await content.writer(ctx, { ref: contentName(descriptor), total, expected });
+    } catch (error) {
+      if (isKind(error, "already-exists")) return undefined;
+      if (!isKind(error, "unavailable")) throw error;
+      if (!waited) onWait();
+    }
+    await sleep(lockPauseMs, undefined, { signal: ctx.signal });
+  }
+}
+
+async function fill(
+  ctx: CallContext,
+  descriptor: ImageDescriptor,
+  writer: ContentWriter,
+  { fetcher }: FetchOptions,
+  report: (offset: bigint, served: ServedBy | undefined) => void,
+): Promise<ServedBy | undefined> {
+  let { offset } = writer.status();
+  if (offset > descriptor.size) {
+    await writer.truncate(0n);
+    offset = 0n;
+  }
+  report(offset, undefined);
+  if (descriptor.data !== undefined) {
+    await writer.truncate(0n);
+    await writer.write(descriptor.data);
+    return undefined;
+  }
+  if (offset === descriptor.size) return undefined;
+  const source = await fetcher.fetch(ctx, descriptor, { offset });
+  // A source that cannot start there starts at the beginning.
+  let skip = offset - source.offset;
+  let reported = offset;
+  for await (const chunk of source) {
+    const fresh = skip > 0n ? chunk.subarray(Number(skip < chunk.length ? skip : BigInt(chunk.length))) : chunk;
+    skip -= BigInt(chunk.length - fresh.length);
+    if (fresh.length === 0) continue;
+    await writer.write(fresh);
+    offset += BigInt(fresh.length);
+    if (offset - reported < progressStep) continue;
+    reported = offset;
+    report(offset, source.served);
+  }
+  return source.served;
+}
+
+async function commit(
+  ctx: CallContext,
+  content: ContentStore,
+  descriptor: ImageDescriptor,
+  writer: ContentWriter,
+  ref: string,
+): Promise<void> {
+  try {
+    await writer.commit(ctx, { size: descriptor.size, expected: descriptor.digest });
+  } catch (error) {
+    if (isKind(error, "already-exists")) return;
+    if (isKind(error, "failed-precondition")) await abort(ctx, content, ref);
+    throw error;
+  }
+}
+
+async function abort(ctx: CallContext, content: ContentStore, ref: string): Promise<void> {
+  try {
+    await content.abort(ctx, ref);
+  } catch (error) {
+    if (!isKind(error, "not-found"))
+      ctx.log.warn({ ref, err: messageOf(error) }, "cannot remove an ingest of wrong bytes");
+  }
+}

@@ -1,0 +1,170 @@
+/**
+ * Unpacking: the layers of an image become a chain of snapshots.
+ *
+ * @module
+ */
+import type { ContentStore } from "@ctrd/core/content";
+import type { CallContext } from "@ctrd/core/context";
+import { digestOf } from "@ctrd/core/digests";
+import type { Applier } from "@ctrd/core/diff";
+import { failedPrecondition, invalidArgument, isKind, messageOf } from "@ctrd/core/errors";
+import type { Descriptor, Labels } from "@ctrd/core/records";
+import type { ProgressListener } from "@ctrd/core/remotes";
+import type { Snapshotter } from "@ctrd/core/snapshots";
+import { snapshotRefLabel } from "@ctrd/core/snapshots";
+import { randomBytes } from "node:crypto";
+import type { ImageDescriptor } from "./descriptors.ts";
+import { contentName } from "./fetch.ts";
+import { addLabels } from "./handlers.ts";
+
+/** What unpacking needs. */
+export interface UnpackOptions {
+  content: ContentStore;
+  applier: Applier;
+  snapshotter: Snapshotter;
+  /** Its name, for the label that ties the snapshots to the image. */
+  snapshotterName: string;
+  progress?: ProgressListener;
+  /** Called before a layer is applied, when no snapshotter has it: its blob must be there when this resolves. */
+  needLayer?(layer: ImageDescriptor): Promise<void>;
+}
+
+/** The digest that names the snapshot of each layer with all below it. */
+export function chainIds(diffIds: readonly string[]): string[] {
+  const chain: string[] = [];
+  for (const diffId of diffIds) {
+    const below = chain.at(-1);
+    chain.push(below === undefined ? diffId : digestOf(`${below} ${diffId}`));
+  }
+  return chain;
+}
+
+/** How often a layer is tried again because another was unpacking it. */
+const maxTries = 30;
+
+/**
+ * Unpacks layers, lowest first. Layers that are there are not unpacked again.
+ *
+ * @param config the image's configuration, which gets the label that keeps the snapshots
+ * @returns the chain id of the whole; empty for an image without layers
+ * @throws ContainerdError `invalid-argument` when layers and diff ids do not match, `failed-precondition` naming the
+ * layer whose content is not what the configuration says
+ */
+export async function unpackLayers(
+  ctx: CallContext,
+  config: Descriptor,
+  layers: readonly ImageDescriptor[],
+  diffIds: readonly string[],
+  options: UnpackOptions,
+): Promise<string> {
+  if (layers.length !== diffIds.length) {
+    throw invalidArgument(
+      `config ${config.digest} has ${diffIds.length} diff ids, and the manifest has ${layers.length} layers`,
+    );
+  }
+  const chain = chainIds(diffIds);
+  const top = chain.at(-1) ?? "";
+  if (top !== "" && !(await exists(ctx, options.snapshotter, top))) {
+    for (const [index, layer] of layers.entries()) {
+      ctx.signal.throwIfAborted();
+      const parent = chain[index - 1] ?? "";
+      await unpackLayer(ctx, { layer, diffId: diffIds[index] ?? "", chainId: chain[index] ?? "", parent }, options);
+    }
+  }
+  const label = `containerd.io/gc.ref.snapshot.${options.snapshotterName}`;
+  if (top !== "") await addLabels(ctx, options.content, config.digest, new Map([[label, top]]));
+  return top;
+}
+
+interface LayerStep {
+  layer: ImageDescriptor;
+  diffId: string;
+  chainId: string;
+  parent: string;
+}
+
+async function unpackLayer(ctx: CallContext, step: LayerStep, options: UnpackOptions): Promise<void> {
+  const { snapshotter } = options;
+  const { layer, chainId, parent } = step;
+  const labels: Labels = new Map([...inherited(layer.annotations), [snapshotRefLabel, chainId]]);
+  for (let tries = 1; ; tries++) {
+    if (await exists(ctx, snapshotter, chainId)) return;
+    const key = extractKey(chainId);
+    try {
+      const mounts = await snapshotter.prepare(ctx, key, parent, { labels });
+      await extract(ctx, step, key, mounts, options);
+      return;
+    } catch (error) {
+      // Either a remote snapshotter has the layer, or another is just unpacking it: the next look tells.
+      if (!isKind(error, "already-exists") || tries >= maxTries) throw error;
+    }
+  }
+}
+
+async function extract(
+  ctx: CallContext,
+  { layer, diffId, chainId }: LayerStep,
+  key: string,
+  mounts: Parameters<Applier["apply"]>[2],
+  { content, applier, snapshotter, progress, needLayer }: UnpackOptions,
+): Promise<void> {
+  const report = { name: contentName(layer), descriptor: layer };
+  try {
+    await needLayer?.(layer);
+    progress?.({ ...report, stage: "extracting" });
+    const applied = await applier.apply(ctx, layer, mounts);
+    if (applied.digest !== diffId) {
+      throw failedPrecondition(
+        `unpack layer ${layer.digest}: its content is ${applied.digest}, the image's configuration says ${diffId}`,
+      );
+    }
+    await commitSnapshot(ctx, snapshotter, chainId, key);
+    await addLabels(ctx, content, layer.digest, new Map([["containerd.io/uncompressed", diffId]]));
+    progress?.({ ...report, stage: "extracted" });
+  } catch (error) {
+    await removeSnapshot(ctx, snapshotter, key);
+    throw error;
+  }
+}
+
+async function commitSnapshot(ctx: CallContext, snapshotter: Snapshotter, name: string, key: string): Promise<void> {
+  try {
+    await snapshotter.commit(ctx, name, key);
+  } catch (error) {
+    // Another was faster; ours goes.
+    if (!isKind(error, "already-exists")) throw error;
+    await removeSnapshot(ctx, snapshotter, key);
+  }
+}
+
+async function removeSnapshot(ctx: CallContext, snapshotter: Snapshotter, key: string): Promise<void> {
+  // Also when the call itself was canceled.
+  const uncanceled = { ...ctx, signal: new AbortController().signal };
+  try {
+    await snapshotter.remove(uncanceled, key);
+  } catch (error) {
+    if (!isKind(error, "not-found"))
+      ctx.log.warn({ key, err: messageOf(error) }, "cannot remove a snapshot of a failed unpack");
+  }
+}
+
+async function exists(ctx: CallContext, snapshotter: Snapshotter, name: string): Promise<boolean> {
+  try {
+    await snapshotter.stat(ctx, name);
+    return true;
+  } catch (error) {
+    if (isKind(error, "not-found")) return false;
+    throw error;
+  }
+}
+
+/** Annotations that snapshotters are told. */
+function inherited(annotations: ReadonlyMap<string, string>): [string, string][] {
+  return [...annotations].filter(([key]) => key.startsWith("containerd.io/snapshot/"));
+}
+
+/** As containerd names them: time in nanoseconds, a little chance, and what is being made. */
+function extractKey(chainId: string): string {
+  const nanos = BigInt(Date.now() % 1000) * 1_000_000n + (process.hrtime.bigint() % 1_000_000n);
+  return `extract-${nanos}-${randomBytes(3).toString("base64url")} ${chainId}`;
+}
