@@ -83,7 +83,10 @@ const kindNames: ReadonlyMap<number, string> = new Map([
   [SnapshotKind.Committed, "committed"],
 ]);
 
-/** Fields `kind` (`active`, `view`, `committed`), `name`, `parent`, `labels.<k>`. */
+/**
+ * Fields `kind` (`active`, `view`, `committed`), `name`, `parent`, `labels.<k>`. An empty parent is present: containerd
+ * looks for the layer of a remote snapshotter with `parent==""`.
+ */
 export function snapshotAdaptor(info: SnapshotInfo): FieldAdaptor {
   return (path) => {
     switch (path[0]) {
@@ -92,7 +95,7 @@ export function snapshotAdaptor(info: SnapshotInfo): FieldAdaptor {
       case "name":
         return scalar(info.name);
       case "parent":
-        return scalar(info.parent);
+        return { value: info.parent, present: true };
       case "labels":
         return labelField(info.labels, path.slice(1));
       default:
