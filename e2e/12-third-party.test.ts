@@ -162,6 +162,15 @@ test.each(["ctrd", "containerd"] as const)("2: the same package as a process beh
     });
     try {
       expect(await pullAndRun(daemon, "proxied", `through ${kind}`)).toBe(`through ${kind}\n`);
+      const snapshots = ["snapshots", "--snapshotter", name];
+      const keys = async (): Promise<unknown[]> =>
+        tableRows(await daemon.ctr([...snapshots, "ls"])).map((row) => row["KEY"]);
+      const [layer = ""] = await keys();
+      await daemon.ctr([...snapshots, "prepare", "active", String(layer)]);
+      await daemon.ctr([...snapshots, "commit", "committed", "active"]);
+      expect(await keys()).toEqual(expect.arrayContaining(["committed", layer]));
+      await daemon.ctr([...snapshots, "rm", "committed"]);
+      expect(await keys()).toEqual([layer]);
       await daemon.ctr(["images", "rm", "--sync", image]);
     } finally {
       await closeDaemon(daemon);
