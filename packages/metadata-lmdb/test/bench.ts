@@ -2,6 +2,7 @@
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { setImmediate } from "node:timers/promises";
 import type { CallContext } from "@ctrd/core/context";
 import { createContext, withLease } from "@ctrd/core/context";
 import type { ErrorKind } from "@ctrd/core/errors";
@@ -174,4 +175,24 @@ export async function expectKind(call: Promise<unknown>, kind: ErrorKind, text: 
   );
   expect(outcome).toMatchObject({ kind });
   if (typeof outcome === "object") expect(outcome.message).toMatch(text);
+}
+
+/**
+ * Runs `work` to its end.
+ *
+ * @returns the most that one turn of the event loop took meanwhile, in milliseconds of processor time of this thread:
+ *   other programs may take the processor at any moment
+ */
+export async function longestTurn(work: () => Promise<unknown>): Promise<number> {
+  let done = false;
+  let longestMs = 0;
+  const run = work().finally(() => (done = true));
+  for (let last = process.threadCpuUsage(); !done;) {
+    await setImmediate();
+    const { user, system } = process.threadCpuUsage(last);
+    longestMs = Math.max(longestMs, (user + system) / 1000);
+    last = process.threadCpuUsage();
+  }
+  await run;
+  return longestMs;
 }

@@ -1,6 +1,7 @@
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { setImmediate } from "node:timers/promises";
 import { createContext } from "@ctrd/core/context";
 import { silentLogger } from "@ctrd/core/log";
 import type { LogFields, Logger } from "@ctrd/core/log";
@@ -176,4 +177,21 @@ describe("openDirectorySnapshotter", () => {
     await own.cleanup?.(ctx);
     expect(listed()).toEqual(["43"]);
   });
+
+  it("cleans up any number of directories without holding up the event loop", async () => {
+    for (let i = 1; i <= 20_000; i++) mkdirSync(join(directories.snapshots, String(i)), { recursive: true });
+    const own = await open();
+    let done = false;
+    let longestMs = 0;
+    const cleaning = own.cleanup?.(ctx).finally(() => (done = true));
+    for (let last = process.threadCpuUsage(); !done;) {
+      await setImmediate();
+      const { user, system } = process.threadCpuUsage(last);
+      longestMs = Math.max(longestMs, (user + system) / 1000);
+      last = process.threadCpuUsage();
+    }
+    await cleaning;
+    expect(listed()).toEqual([]);
+    expect(longestMs).toBeLessThan(50);
+  }, 60_000);
 });

@@ -5,6 +5,7 @@
 import { mkdirSync, readdirSync, renameSync, rmSync } from "node:fs";
 import type { CallContext } from "@ctrd/core/context";
 import { errnoOf, messageOf, resourceExhausted } from "@ctrd/core/errors";
+import { compileFilters, snapshotAdaptor } from "@ctrd/core/filters";
 import type { Logger } from "@ctrd/core/log";
 import { silentLogger } from "@ctrd/core/log";
 import type { Labels, Mount } from "@ctrd/core/records";
@@ -17,9 +18,11 @@ import type {
 } from "@ctrd/core/snapshots";
 import { SnapshotKind } from "@ctrd/core/snapshots";
 import type { SnapshotDirectories } from "./snapshot-directories.ts";
+import { copyInfo } from "./snapshot-record.ts";
 import { openSnapshotStore } from "./snapshot-store.ts";
 import type { NewSnapshot, SnapshotChain, SnapshotStore } from "./snapshot-store.ts";
 import { TreePool } from "./trees.ts";
+import { createYield, forEach } from "./turns.ts";
 
 /** What is special about one snapshotter whose snapshots are directories. Only `fill` and `mounts` must be there. */
 export interface SnapshotDriver {
@@ -109,6 +112,9 @@ function restoreDirectories(
   }
 }
 
+/** Enough to keep the threads busy. */
+const removalsAtOnce = 4;
+
 class DirectorySnapshotter implements Snapshotter {
   readonly #directories: SnapshotDirectories;
   readonly #driver: SnapshotDriver;
@@ -164,12 +170,20 @@ class DirectorySnapshotter implements Snapshotter {
   }
 
   async *walk(_ctx: CallContext, filters: readonly string[]): AsyncGenerator<SnapshotInfo> {
-    for (const { id, info } of this.#store.walk(filters)) yield this.#labelled(id, info);
+    const matches = compileFilters(filters);
+    const yieldTurn = createYield();
+    // A copy of the list: records come and go meanwhile.
+    for (const { id, info } of Array.from(this.#store.all())) {
+      if (matches(snapshotAdaptor(info))) yield this.#labelled(id, copyInfo(info));
+      await yieldTurn();
+    }
   }
 
   async cleanup(ctx: CallContext): Promise<void> {
-    const paths = this.#directories.orphans(this.#store.ids());
-    await Promise.all(paths.map((path) => this.#removeDirectory(path, ctx.log)));
+    const paths = await this.#directories.orphans(() => this.#store.ids());
+    await forEach(paths, removalsAtOnce, async (path) => {
+      if (!ctx.signal.aborted) await this.#removeDirectory(path, ctx.log);
+    });
   }
 
   async close(): Promise<void> {

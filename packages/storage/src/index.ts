@@ -21,4 +21,4 @@ export { openSnapshotStore } from "./snapshot-store.ts";
 export type { TaskPoolOptions } from "./task-pool.ts";
 export { TaskPool } from "./task-pool.ts";
 export { TreePool } from "./trees.ts";
-export { createYield, sliceMs } from "./turns.ts";
+export { createYield, forEach, sliceMs } from "./turns.ts";

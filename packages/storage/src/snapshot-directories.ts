@@ -2,7 +2,9 @@
  * Where a snapshotter keeps what: its records in one file, and a directory for each snapshot.
  */
 import { chmodSync, mkdirSync, readdirSync } from "node:fs";
+import { opendir } from "node:fs/promises";
 import { join } from "node:path";
+import { createYield } from "./turns.ts";
 
 /** Paths below one snapshotter root. */
 export class SnapshotDirectories {
@@ -43,10 +45,21 @@ export class SnapshotDirectories {
     return readdirSync(this.snapshots).reduce((highest, name) => Math.max(highest, idInName(name) ?? 0), 0);
   }
 
-  /** Paths below `snapshots` that no id in `ids` owns: removed snapshots, and what a crash left. */
-  orphans(ids: ReadonlySet<string>): string[] {
-    return readdirSync(this.snapshots)
-      .filter((name) => !ids.has(name.replace(/^new-/, "")))
+  /**
+   * Paths below `snapshots` that nothing owns: removed snapshots, and what a crash left.
+   *
+   * @param ids of the snapshots there are; asked once the names have been read, or a new snapshot would not be among them
+   */
+  async orphans(ids: () => ReadonlySet<string>): Promise<string[]> {
+    const yieldTurn = createYield();
+    const names: string[] = [];
+    for await (const { name } of await opendir(this.snapshots, { bufferSize: 256 })) {
+      names.push(name);
+      await yieldTurn();
+    }
+    const owned = ids();
+    return names
+      .filter((name) => !owned.has(name.startsWith("new-") ? name.slice(4) : name))
       .map((name) => `${this.snapshots}/${name}`);
   }
 }

@@ -25,3 +25,24 @@ async function nextTurn(): Promise<void> {
   turn = undefined;
   turnStart = performance.now();
 }
+
+/**
+ * Runs `work` for each item, for `atOnce` of them at a time, and lets others run in between.
+ *
+ * @throws the first failure of `work`; what had begun goes on
+ */
+export async function forEach<T>(
+  items: readonly T[],
+  atOnce: number,
+  work: (item: T) => Promise<void> | void,
+): Promise<void> {
+  const queue = items.values();
+  const yieldTurn = createYield();
+  const worker = async (): Promise<void> => {
+    for (const item of queue) {
+      await work(item);
+      await yieldTurn();
+    }
+  };
+  await Promise.all(Array.from({ length: Math.min(atOnce, items.length) }, worker));
+}

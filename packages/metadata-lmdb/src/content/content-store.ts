@@ -23,9 +23,6 @@ import { blobPin, publish } from "../shared.ts";
 import { leaveLease } from "../stores/lease-resources.ts";
 import type { Ingests } from "./ingests.ts";
 
-/** Records decoded between two yields of a list. */
-const pageSize = 512;
-
 export class NamespacedContentStore implements ContentStore {
   readonly #shared: Shared;
   readonly #backend: ContentStore;
@@ -58,13 +55,8 @@ export class NamespacedContentStore implements ContentStore {
   async *list(ctx: CallContext, filters: readonly string[]): AsyncGenerator<ContentInfo> {
     const namespace = requireNamespace(ctx);
     const matches = compileFilters(filters);
-    let after: string[] | undefined;
-    for (;;) {
-      ctx.signal.throwIfAborted();
-      const rows = this.#shared.db.blobs.page([namespace], after, pageSize);
+    for await (const rows of this.#shared.db.blobs.pages([namespace], ctx.signal)) {
       for (const { record } of rows) if (matches(contentAdaptor(record))) yield record;
-      if (rows.length < pageSize) return;
-      after = rows.at(-1)?.key;
     }
   }
 

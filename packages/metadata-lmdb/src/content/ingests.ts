@@ -94,10 +94,7 @@ export class Ingests {
   async list(ctx: CallContext, namespace: string, filters: readonly string[]): Promise<IngestStatus[]> {
     const matches = compileFilters(filters);
     const statuses: IngestStatus[] = [];
-    let after: string[] | undefined;
-    for (;;) {
-      ctx.signal.throwIfAborted();
-      const rows = this.#shared.db.ingests.page([namespace], after, pageSize);
+    for await (const rows of this.#shared.db.ingests.pages([namespace], ctx.signal, pageSize)) {
       const page = await Promise.all(
         rows.map(async ({ key, record }) => {
           const ref = key[1] ?? "";
@@ -108,9 +105,8 @@ export class Ingests {
         }),
       );
       statuses.push(...page.filter((status) => status !== undefined));
-      if (rows.length < pageSize) return statuses;
-      after = rows.at(-1)?.key;
     }
+    return statuses;
   }
 
   async abort(ctx: CallContext, namespace: string, ref: string): Promise<void> {

@@ -1,6 +1,7 @@
 /**
  * A named database of typed records whose keys are arrays of strings.
  */
+import { createYield } from "@ctrd/storage";
 import type { DurableEnv, DurableKey } from "@ctrd/storage";
 import { hasPrefix } from "./keys.ts";
 
@@ -17,6 +18,9 @@ export interface Row<T> {
   readonly key: string[];
   readonly record: T;
 }
+
+/** Records read between two looks at the clock. */
+const pageSize = 128;
 
 /** Told of every record that is written, within the write transaction. */
 export type PutListener = (key: readonly string[]) => void;
@@ -61,8 +65,7 @@ export class Table<T> {
     }
   }
 
-  /** Up to `limit` records under `prefix`, after the key `after` if given. */
-  page(prefix: string[], after: string[] | undefined, limit: number): Row<T>[] {
+  #page(prefix: string[], after: string[] | undefined, limit: number): Row<T>[] {
     const rows: Row<T>[] = [];
     const start: DurableKey = after ?? prefix;
     for (const { key: stored, value } of this.#db.getRange({ start, exclusiveStart: after !== undefined, limit })) {
@@ -71,6 +74,34 @@ export class Table<T> {
       rows.push({ key, record: this.#codec.decode(value) });
     }
     return rows;
+  }
+
+  /**
+   * Records under `prefix`, page by page; others get their turn in between. What is written meanwhile may or may not be
+   * among them.
+   *
+   * @throws the signal's reason
+   */
+  async *pages(prefix: string[], signal: AbortSignal, limit: number = pageSize): AsyncGenerator<Row<T>[]> {
+    const yieldTurn = createYield();
+    let after: string[] | undefined;
+    for (;;) {
+      signal.throwIfAborted();
+      const rows = this.#page(prefix, after, limit);
+      yield rows;
+      if (rows.length < limit) return;
+      after = rows.at(-1)?.key;
+      await yieldTurn();
+    }
+  }
+
+  /** The records under `prefix` that match. As `pages`. */
+  async select(prefix: string[], signal: AbortSignal, matches: (record: T) => boolean): Promise<T[]> {
+    const selected: T[] = [];
+    for await (const rows of this.pages(prefix, signal)) {
+      for (const { record } of rows) if (matches(record)) selected.push(record);
+    }
+    return selected;
   }
 
   /** Keys that begin with `prefix`, in order. Finish the loop in the same turn of the event loop. */

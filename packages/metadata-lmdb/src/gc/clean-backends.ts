@@ -7,7 +7,7 @@ import type { CallContext } from "@ctrd/core/context";
 import { withNamespace } from "@ctrd/core/context";
 import { isKind, messageOf } from "@ctrd/core/errors";
 import type { Snapshotter } from "@ctrd/core/snapshots";
-import { createYield } from "@ctrd/storage";
+import { createYield, forEach } from "@ctrd/storage";
 import type { Shared } from "../shared.ts";
 import { blobPin, ingestPin, snapshotPin } from "../shared.ts";
 import { namesBackend } from "../snapshots/snapshot-records.ts";
@@ -67,14 +67,14 @@ export class BackendCleaner {
       for (const { ref } of await this.#content.listStatuses(listCtx, [])) garbage.addIngest(ref);
       this.#listed.add("content");
     }
-    await forEach(garbage.takeIngests(), async (ref) => {
+    await forEach(garbage.takeIngests(), concurrency, async (ref) => {
       const outcome = await this.#remove(ctx, ingestPin(ref), ref, () => this.#namesIngest(ref), {
         namespace: namespaceOf(ref),
         remove: (callCtx) => this.#content.abort(callCtx, ref),
       });
       if (outcome === "retry") garbage.addIngest(ref);
     });
-    await forEach(garbage.takeBlobs(), async (digest) => {
+    await forEach(garbage.takeBlobs(), concurrency, async (digest) => {
       const outcome = await this.#remove(ctx, blobPin(digest), digest, () => this.#namesBlob(digest), {
         namespace: anyNamespace,
         remove: (callCtx) => this.#content.delete(callCtx, digest),
@@ -120,7 +120,7 @@ export class BackendCleaner {
     for (let progress = true; progress && pending.length > 0;) {
       progress = false;
       const left: string[] = [];
-      await forEach(pending, async (key) => {
+      await forEach(pending, concurrency, async (key) => {
         const outcome = await this.#remove(ctx, snapshotPin(name, key), key, () => namesBackend(db, name, key), {
           namespace: namespaceOf(key),
           remove: (callCtx) => snapshotter.remove(callCtx, key),
@@ -206,17 +206,4 @@ async function newestFirst(backendKeys: readonly string[]): Promise<string[]> {
     await yieldTurn();
   }
   return sorted;
-}
-
-/** Works on several items at once. Most of a first clean-up is look-ups that wait for nothing, so it yields itself. */
-async function forEach<T>(items: readonly T[], work: (item: T) => Promise<void>): Promise<void> {
-  const queue = items.values();
-  const yieldTurn = createYield();
-  const worker = async (): Promise<void> => {
-    for (const item of queue) {
-      await work(item);
-      await yieldTurn();
-    }
-  };
-  await Promise.all(Array.from({ length: Math.min(concurrency, items.length) }, worker));
 }

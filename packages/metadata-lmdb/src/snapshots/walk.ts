@@ -11,8 +11,6 @@ import type { Row } from "../db/table.ts";
 import { overlayInfo } from "./backend-info.ts";
 import type { SnapshotterScope } from "./snapshotter.ts";
 
-/** Records taken at once. */
-const pageSize = 256;
 /** Up to this many snapshots are asked from the backend one by one; beyond that its whole listing is cheaper. */
 const fewSnapshots = 64;
 
@@ -25,14 +23,11 @@ export async function* walkSnapshots(
   const matches = compileFilters(filters);
   const { shared, name } = scope;
   let lookup: Lookup = (backendKey) => statBackend(scope, ctx, backendKey);
-  let after: string[] | undefined;
-  for (;;) {
-    ctx.signal.throwIfAborted();
-    const rows = shared.db.snapshots.page([namespace, name], after, pageSize);
-    if (after === undefined && rows.length > fewSnapshots) lookup = await listBackend(scope, ctx);
+  let isFirst = true;
+  for await (const rows of shared.db.snapshots.pages([namespace, name], ctx.signal)) {
+    if (isFirst && rows.length > fewSnapshots) lookup = await listBackend(scope, ctx);
+    isFirst = false;
     for (const info of await overlayPage(rows, lookup)) if (matches(snapshotAdaptor(info))) yield info;
-    if (rows.length < pageSize) return;
-    after = rows.at(-1)?.key;
   }
 }
 

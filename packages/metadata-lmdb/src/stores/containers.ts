@@ -32,10 +32,7 @@ export class ContainerRecords implements ContainerStore {
   async list(ctx: CallContext, filters: readonly string[]): Promise<Container[]> {
     const namespace = requireNamespace(ctx);
     const matches = compileFilters(filters);
-    const found: Container[] = [];
-    for (const { record } of this.#db.containers.under(namespace))
-      if (matches(containerAdaptor(record))) found.push(record);
-    return found;
+    return this.#db.containers.select([namespace], ctx.signal, (record) => matches(containerAdaptor(record)));
   }
 
   async create(ctx: CallContext, container: Container): Promise<Container> {

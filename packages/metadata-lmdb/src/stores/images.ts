@@ -31,9 +31,7 @@ export class ImageRecords implements ImageStore {
   async list(ctx: CallContext, filters: readonly string[]): Promise<Image[]> {
     const namespace = requireNamespace(ctx);
     const matches = compileFilters(filters);
-    const images: Image[] = [];
-    for (const { record } of this.#db.images.under(namespace)) if (matches(imageAdaptor(record))) images.push(record);
-    return images;
+    return this.#db.images.select([namespace], ctx.signal, (record) => matches(imageAdaptor(record)));
   }
 
   async create(ctx: CallContext, image: Image, sourceDateEpoch?: Timestamp): Promise<Image> {

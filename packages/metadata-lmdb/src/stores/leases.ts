@@ -47,9 +47,7 @@ export class LeaseRecords implements LeaseManager {
   async list(ctx: CallContext, filters: readonly string[]): Promise<Lease[]> {
     const namespace = requireNamespace(ctx);
     const matches = compileFilters(filters);
-    const leases: Lease[] = [];
-    for (const { record } of this.#db.leases.under(namespace)) if (matches(leaseAdaptor(record))) leases.push(record);
-    return leases;
+    return this.#db.leases.select([namespace], ctx.signal, (record) => matches(leaseAdaptor(record)));
   }
 
   async addResource(ctx: CallContext, id: string, resource: LeaseResource): Promise<void> {
@@ -77,10 +75,11 @@ export class LeaseRecords implements LeaseManager {
     const namespace = requireNamespace(ctx);
     checkLeaseId(id);
     this.#require(namespace, id);
-    return [...this.#db.leaseResources.keysUnder(namespace, id)].map((key) => ({
-      type: key[2] ?? "",
-      id: key[3] ?? "",
-    }));
+    const resources: LeaseResource[] = [];
+    for await (const rows of this.#db.leaseResources.pages([namespace, id], ctx.signal)) {
+      for (const { key } of rows) resources.push({ type: key[2] ?? "", id: key[3] ?? "" });
+    }
+    return resources;
   }
 
   #require(namespace: string, id: string): void {

@@ -64,10 +64,7 @@ export class SandboxRecords implements SandboxStore {
   async list(ctx: CallContext, filters: readonly string[]): Promise<Sandbox[]> {
     const namespace = requireNamespace(ctx);
     const matches = compileFilters(filters);
-    const found: Sandbox[] = [];
-    for (const { record } of this.#db.sandboxes.under(namespace))
-      if (matches(sandboxAdaptor(record))) found.push(record);
-    return found;
+    return this.#db.sandboxes.select([namespace], ctx.signal, (record) => matches(sandboxAdaptor(record)));
   }
 
   async delete(ctx: CallContext, id: string): Promise<void> {
