@@ -4,36 +4,32 @@ import { join } from "node:path";
 import { createContext } from "@ctrd/core/context";
 import { DiffPlugin } from "@ctrd/core/diff";
 import { kindOf } from "@ctrd/core/errors";
-import { pluginRef } from "@ctrd/core/plugin";
 import { ContentService, DiffService } from "@ctrd/core/services";
-import { builtins, startDaemon } from "@ctrd/server";
+import { startTestDaemon } from "@ctrd/testkit/daemon";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import plugin from "__name__/plugin";
 
 const ctx = createContext({ namespace: "test" });
 /** @type {string} */
 let directory;
-/** @type {import("@ctrd/server").Daemon} */
-let daemon;
+/** @type {import("@ctrd/testkit/daemon").StartedTestDaemon} */
+let started;
 
 beforeAll(async () => {
   directory = await mkdtemp(join(tmpdir(), "differ-"));
-  const plugins = {
-    "io.containerd.server.v1.grpc": { address: join(directory, "d.sock") },
-    "io.containerd.service.v1.diff-service": { default: ["__id__", "walking"] },
-  };
-  const config = { root: join(directory, "root"), state: join(directory, "state"), plugins };
-  daemon = await startDaemon({ plugins: [...builtins, plugin], config });
+  const plugins = { "io.containerd.service.v1.diff-service": { default: ["__id__", "walking"] } };
+  started = await startTestDaemon({ plugins: [plugin], config: { plugins } });
 });
 
 afterAll(async () => {
-  await daemon?.stop();
+  await started?.stop();
   await rm(directory, { recursive: true, force: true });
 });
 
+/** The plugin, in the daemon. */
 function differ() {
-  const found = daemon.find(/** @type {typeof DiffService} */ (pluginRef(DiffPlugin, "__id__")));
-  if (found === undefined) throw new Error(JSON.stringify(daemon.plugins.find(({ id }) => id === "__id__")));
+  const found = started.daemon.find({ type: DiffPlugin, id: "__id__" });
+  if (found === undefined) throw new Error("there is no differ");
   return found;
 }
 
@@ -54,7 +50,7 @@ test.each(["tar", "tar+gzip", "tar+zstd"])(
     const mediaType = `application/vnd.oci.image.layer.v1.${type}`;
     const layer = await differ().compare(ctx, lower.mounts, upper.mounts, { mediaType });
     expect(layer.mediaType).toBe(mediaType);
-    const content = daemon.find(ContentService);
+    const content = started.daemon.find(ContentService);
     const info = await content?.info(ctx, layer.digest);
     expect(info?.size).toBe(layer.size);
 
@@ -80,7 +76,7 @@ test("passes on what it does not know, and the daemon asks the next differ", asy
   const layer = { mediaType, digest: `sha256:${"0".repeat(64)}`, size: 1n, annotations: new Map() };
   await expect(differ().apply(ctx, layer, [])).rejects.toMatchObject({ kind: "not-implemented" });
   await expect(differ().compare(ctx, [], [], { mediaType })).rejects.toMatchObject({ kind: "not-implemented" });
-  await expect(daemon.find(DiffService)?.apply(ctx, layer, [])).rejects.toThrow("no differ can");
+  await expect(started.daemon.find(DiffService)?.apply(ctx, layer, [])).rejects.toThrow("no differ can");
 });
 
 test("a cancelled or failed call leaves neither mounts nor files", async () => {
@@ -95,6 +91,6 @@ test("a cancelled or failed call leaves neither mounts nor files", async () => {
   await expect(differ().apply(ctx, { ...missing, size: 1n, annotations: new Map() }, mounts)).rejects.toMatchObject({
     kind: "not-found",
   });
-  expect(await readdir(join(directory, "state/io.containerd.differ.v1.__id__"))).toEqual([]);
+  expect(await readdir(`${started.state}/io.containerd.differ.v1.__id__`)).toEqual([]);
   expect(await readFile("/proc/self/mountinfo", "utf8")).not.toContain(directory);
 });
