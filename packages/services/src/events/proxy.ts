@@ -1,5 +1,5 @@
 import { EventsDefinition } from "@ctrd/api/services/events/v1/events";
-import type { EventService } from "@ctrd/core/events";
+import type { Envelope, EventService } from "@ctrd/core/events";
 import type { RpcChannel } from "../rpc/index.ts";
 
 /**
@@ -15,6 +15,15 @@ export function proxyEvents(channel: RpcChannel): EventService {
     async forward(ctx, envelope) {
       await client.forward(ctx, { envelope });
     },
-    subscribe: (ctx, filters) => client.subscribe(ctx, { filters: [...filters] }),
+    subscribe: (ctx, filters) => untilAborted(ctx.signal, client.subscribe(ctx, { filters: [...filters] })),
   };
+}
+
+/** For a subscriber its own cancellation is an end, not an error. */
+async function* untilAborted(signal: AbortSignal, envelopes: AsyncIterable<Envelope>): AsyncGenerator<Envelope> {
+  try {
+    yield* envelopes;
+  } catch (error) {
+    if (!signal.aborted) throw error;
+  }
 }
