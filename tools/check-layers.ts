@@ -5,7 +5,7 @@
 import { existsSync, globSync, readdirSync, readFileSync } from "node:fs";
 import { isBuiltin } from "node:module";
 import { dirname, join, relative, resolve } from "node:path";
-import { forbiddenImport, importsOf, layerOf } from "./layers.ts";
+import { computedImportsOf, forbiddenImport, importsOf, layerOf, mayComputeImports } from "./layers.ts";
 
 const root = resolve(import.meta.dirname, "..");
 
@@ -29,8 +29,15 @@ function checkFile(folder: string, manifest: Manifest, file: string): string[] {
     }),
   );
   const problems: string[] = [];
-  for (const { specifier, line } of importsOf(readFileSync(file, "utf8"))) {
-    const at = `${relative(root, file)}:${line}: `;
+  const source = readFileSync(file, "utf8");
+  const path = relative(root, file);
+  if (!isTest && !mayComputeImports(folder, path)) {
+    problems.push(
+      ...computedImportsOf(source).map((line) => `${path}:${line}: import a literal, so that it is checked`),
+    );
+  }
+  for (const { specifier, line } of importsOf(source)) {
+    const at = `${path}:${line}: `;
     if (specifier.startsWith(".")) {
       if (relative(packageRoot, resolve(dirname(file), specifier)).startsWith("..")) {
         problems.push(`${at}"${specifier}" leaves the package; import it by its package name`);

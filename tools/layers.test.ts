@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { forbiddenImport, importsOf, layerOf } from "./layers.ts";
+import { computedImportsOf, forbiddenImport, importsOf, layerOf, mayComputeImports } from "./layers.ts";
 
 describe("layers", () => {
   it("knows the layer of every folder", () => {
@@ -25,6 +25,15 @@ describe("layers", () => {
   it("lets only tests use the testkit", () => {
     expect(forbiddenImport("content-local", "testkit", true)).toBeUndefined();
     expect(forbiddenImport("content-local", "testkit", false)).toBeDefined();
+  });
+
+  it("lets apps and one file of testkit import what is not a literal", () => {
+    expect(mayComputeImports("server", "packages/server/src/app/discover.ts")).toBe(true);
+    expect(mayComputeImports("testkit", "packages/testkit/src/daemon/load-server.ts")).toBe(true);
+    expect(mayComputeImports("testkit", "packages/testkit/src/daemon/index.ts")).toBe(false);
+    expect(mayComputeImports("grpc", "packages/grpc/src/plugin.ts")).toBe(false);
+    const source = 'await import("a");\nawait import(name);\ntype T = import("b").C;\nimport(\n  `./${x}`);\n';
+    expect(computedImportsOf(source)).toEqual([2, 4]);
   });
 
   it("finds every form of import", () => {

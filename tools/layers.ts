@@ -42,6 +42,22 @@ export function forbiddenImport(from: string, to: string, isTest: boolean): stri
   return `${source} package "${from}" must not import ${target} package "${to}" (${source} may import: ${mayImport[source].join(", ") || "nothing"})`;
 }
 
+/**
+ * Files that may import what is not a literal, which the table cannot be checked against. Apps load the packages that
+ * they are told to. Of the others only one may: testkit starts the server, an optional peer dependency
+ * (docs/adr/0008-testkit-starts-the-server.md).
+ */
+export function mayComputeImports(folder: string, file: string): boolean {
+  return layerOf(folder) === "app" || file === "packages/testkit/src/daemon/load-server.ts";
+}
+
+/** Line numbers of dynamic imports whose module is not a literal. */
+export function computedImportsOf(source: string): number[] {
+  return [...source.matchAll(/\bimport\(\s*(?!["')]|\$\{)/g)].map(
+    (match) => source.slice(0, match.index).split("\n").length,
+  );
+}
+
 /** Module specifiers that a source text imports, re-exports or loads dynamically, with their line numbers. */
 export function importsOf(source: string): { specifier: string; line: number }[] {
   const pattern =
