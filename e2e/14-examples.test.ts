@@ -1,5 +1,5 @@
 /** Item 7 of issue 3: each of `examples/`, installed and started by its README's commands, as a stranger would. */
-import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { cpSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync } from "node:fs";
 import { dirname, join } from "node:path";
 import {
   busyboxImage,
@@ -128,9 +128,22 @@ peerTest(
       await closeDaemon(daemon);
     }
     expect(await ownTests(folder)).toMatch(/Tests +\d+ passed \(\d+\)/);
+    await expectRefusal(folder);
   },
   240_000,
 );
+
+/** Without the program the daemon, which insists on the snapshotter, says what it lacks. */
+async function expectRefusal(folder: string): Promise<void> {
+  const program = join(dir, "bin/fuse-overlayfs");
+  renameSync(program, `${program}.away`);
+  const flags = ["--root", join(dir, "root"), "--state", join(dir, "state")];
+  const result = await run(join(dir, "bin/npm"), ["start", "--", ...flags], { cwd: folder, env: machine.env });
+  renameSync(`${program}.away`, program);
+  expect(result.code).not.toBe(0);
+  expect(result.stderr).toContain("the program fuse-overlayfs is not in PATH");
+  expect(result.stderr).toContain("apt-get install fuse-overlayfs");
+}
 
 test("7: own-daemon-aufs says why its snapshotter is skipped, and what to do", async () => {
   const folder = await install("own-daemon-aufs");

@@ -70,6 +70,7 @@ const steps: Record<string, () => Outcome> = {
   lint: () => check("lint", "oxlint"),
   format: () => check("format", "oxfmt", "--check", "."),
   types: () => check("types", "tsc", "-p", "tsconfig.tests.json"),
+  examples: () => check("examples", "tsc", "-p", "examples"),
   layers: () => check("layers", node, "tools/check-layers.ts"),
   knip: () => check("knip", "knip", "--no-config-hints"),
   packages: () => check("packages", node, "tools/check-packages.ts"),

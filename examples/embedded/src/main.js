@@ -24,7 +24,8 @@ async function ctr(...args) {
 }
 
 try {
-  await ctr("images", "pull", "--plain-http", image);
+  const isLocal = /^(localhost|127\.)/.test(image);
+  await ctr("images", "pull", ...(isLocal ? ["--plain-http"] : []), image);
   // What the daemon is made of is at hand without a socket.
   for (const store of daemon.getAll(MetadataPlugin)) {
     for (const { name, target } of await store.images.list(createContext({ namespace }), [])) {
