@@ -10,6 +10,7 @@ import { sdNotify } from "@ctrd/sys";
 import { checkComposition } from "./app/check-composition.ts";
 import type { PluginList } from "./app/plugin-list.ts";
 import { pluginsOf } from "./app/plugin-list.ts";
+import { withProxyPlugins } from "./app/proxy-plugins.ts";
 import type { DaemonConfig } from "./config/index.ts";
 import { documentOf, resolveConfig } from "./config/index.ts";
 import { prepareDirectories } from "./directories.ts";
@@ -59,9 +60,10 @@ export interface Daemon {
  * configuration
  */
 export async function composeDaemon(options: ComposeOptions): Promise<Daemon> {
-  const plugins = await pluginsOf(options.plugins);
+  const listed = await pluginsOf(options.plugins);
   const documents = [documentOf({ imports: [], ...options.config }, "configuration")];
-  const config = await resolveConfig({ documents, warnings: [] }, plugins);
+  const config = await resolveConfig({ documents, warnings: [] }, listed);
+  const plugins = await withProxyPlugins(listed, config.table.proxy_plugins);
   return createDaemon({ plugins, config, log: options.log ?? silentLogger });
 }
 

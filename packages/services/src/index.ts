@@ -17,6 +17,7 @@ export type {
   BoundService,
   CallOptions,
   ChannelOptions,
+  ChannelState,
   ClientMethod,
   DuplexCall,
   ListenAddress,
@@ -71,6 +72,10 @@ export { proxyLeases } from "./leases/proxy.ts";
 export { serveLeases } from "./leases/serve.ts";
 export { proxyNamespaces } from "./namespaces/proxy.ts";
 export { serveNamespaces } from "./namespaces/serve.ts";
+export { proxySandboxController } from "./sandboxes/controller-proxy.ts";
+export { anySandboxController, sandboxControllerLookup } from "./sandboxes/controller-lookup.ts";
+export type { SandboxControllerLookup } from "./sandboxes/controller-lookup.ts";
+export { serveSandboxControllers } from "./sandboxes/controller-serve.ts";
 export { proxySandboxes } from "./sandboxes/proxy.ts";
 export { serveSandboxes } from "./sandboxes/serve.ts";
 export { anySnapshotter, snapshotterLookup } from "./snapshots/lookup.ts";

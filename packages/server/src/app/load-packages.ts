@@ -63,7 +63,8 @@ function registrationsIn(module: PluginModule, source: PluginSource): readonly A
   );
 }
 
-async function findSource(name: string): Promise<PluginSource> {
+/** Where a package of the daemon itself came from. */
+export async function findSource(name: string): Promise<PluginSource> {
   const found = await findPackage(serverDirectory, name);
   // Bundled into one file with the server, whose version its packages share.
   if (found === undefined) return { name, version };

@@ -1,13 +1,15 @@
 import { loadApp } from "../app/load-app.ts";
 import type { LoadedApp } from "../app/load-app.ts";
+import { withProxyPlugins } from "../app/proxy-plugins.ts";
 import type { ConfigOverrides, DaemonConfig } from "../config/index.ts";
 import { loadDocuments, resolveConfig } from "../config/index.ts";
 import type { Arguments } from "./arguments.ts";
 
-/** Loads the plugins of the app folder and the configuration that a command line names. */
+/** Loads the configuration that a command line names, and the plugins of the app folder and of `proxy_plugins`. */
 export async function loadComposition(options: Arguments): Promise<LoadedApp & { config: DaemonConfig }> {
   const [{ plugins, app }, documents] = await Promise.all([loadApp(options.app), loadDocuments(options.config)]);
-  return { plugins, app, config: await resolveConfig(documents, plugins, overridesOf(options)) };
+  const config = await resolveConfig(documents, plugins, overridesOf(options));
+  return { plugins: await withProxyPlugins(plugins, config.table.proxy_plugins), app, config };
 }
 
 function overridesOf({ root, state, address, logLevel }: Arguments): ConfigOverrides {

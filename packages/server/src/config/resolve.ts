@@ -189,7 +189,6 @@ function overridesTable(overrides: ConfigOverrides): Table {
 function unsupported(table: DaemonTable): string[] {
   const warnings: string[] = [];
   if (table.cgroup.path !== "") warnings.push("cgroup.path is ignored: let the service manager place the daemon");
-  for (const id of Object.keys(table.proxy_plugins)) warnings.push(`proxy_plugins.${id} is ignored: not supported yet`);
   for (const id of Object.keys(table.stream_processors)) {
     warnings.push(`stream_processors."${id}" is ignored: not supported yet`);
   }

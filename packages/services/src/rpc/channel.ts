@@ -1,5 +1,5 @@
 import { deadlineExceeded, messageOf, unavailable } from "@ctrd/core/errors";
-import { Client, credentials } from "@grpc/grpc-js";
+import { Client, connectivityState, credentials } from "@grpc/grpc-js";
 import type { AnyClientMethod, ClientMethod } from "./client-methods.ts";
 import { clientMethod } from "./client-methods.ts";
 import type { ServiceDefinition } from "./definition.ts";
@@ -19,6 +19,9 @@ export type RpcClient<D extends ServiceDefinition> = {
   readonly [K in keyof D["methods"]]: ClientMethod<D["methods"][K]>;
 };
 
+/** State of a connection; `failed` is between two attempts, `idle` before the first or after a loss. */
+export type ChannelState = "idle" | "connecting" | "ready" | "failed";
+
 /** A connection to a gRPC server, made when it is first needed and again when it is lost. */
 export interface RpcChannel extends Disposable {
   /** Where it connects to. */
@@ -32,6 +35,11 @@ export interface RpcChannel extends Disposable {
    * @throws ContainerdError `deadline-exceeded` naming the address
    */
   ready(timeoutMs?: number): Promise<void>;
+  /**
+   * Keeps the connection up: connects now and whenever it is lost, with growing pauses between attempts, until the
+   * channel is closed. `changed` is told of every state, beginning with the present one.
+   */
+  keepConnected(changed: (state: ChannelState) => void): void;
   /** Ends every call and the connection. */
   close(): void;
 }
@@ -65,6 +73,13 @@ export function openChannel(address: string, options: ChannelOptions = {}): RpcC
   return new GrpcJsChannel(address, client);
 }
 
+const channelStates: ReadonlyMap<connectivityState, ChannelState> = new Map([
+  [connectivityState.IDLE, "idle"],
+  [connectivityState.CONNECTING, "connecting"],
+  [connectivityState.READY, "ready"],
+  [connectivityState.TRANSIENT_FAILURE, "failed"],
+]);
+
 class GrpcJsChannel implements RpcChannel {
   readonly address: string;
   readonly #client: Client;
@@ -91,6 +106,20 @@ class GrpcJsChannel implements RpcChannel {
         return reject(make(problem, { cause: error }));
       });
     });
+  }
+
+  keepConnected(changed: (state: ChannelState) => void): void {
+    const channel = this.#client.getChannel();
+    const follow = (): void => {
+      // Asking connects an idle channel.
+      const state = channel.getConnectivityState(true);
+      const name = channelStates.get(state);
+      // Closed: no state follows.
+      if (name === undefined) return;
+      channel.watchConnectivityState(state, Infinity, follow);
+      changed(name);
+    };
+    follow();
   }
 
   close(): void {

@@ -4,7 +4,7 @@
  *
  * @module
  */
-export type { ChannelOptions, RpcChannel, RpcClient } from "./channel.ts";
+export type { ChannelOptions, ChannelState, RpcChannel, RpcClient } from "./channel.ts";
 export { defaultConnectTimeoutMs, openChannel } from "./channel.ts";
 export type { CallOptions, ClientMethod, DuplexCall } from "./client-methods.ts";
 export type {
