@@ -5,7 +5,8 @@ import type { EventService } from "@ctrd/core/events";
 import { EventPlugin } from "@ctrd/core/events";
 import { LeasePlugin } from "@ctrd/core/leases";
 import type { AnyRegistration, InitContext, PluginRef, Registration, Requirement } from "@ctrd/core/plugin";
-import { SandboxStorePlugin } from "@ctrd/core/sandboxes";
+import { optional } from "@ctrd/core/plugin";
+import { SandboxControllerPlugin, SandboxStorePlugin } from "@ctrd/core/sandboxes";
 import {
   ContainersService,
   ContentService,
@@ -20,6 +21,7 @@ import type { BoundService, GrpcService, TtrpcService } from "@ctrd/services";
 import {
   createHealth,
   GrpcPlugin,
+  sandboxControllerLookup,
   serveContainers,
   serveContent,
   serveDiff,
@@ -28,6 +30,7 @@ import {
   serveIntrospection,
   serveLeases,
   serveNamespaces,
+  serveSandboxControllers,
   serveSandboxes,
   serveSnapshots,
   serveTasks,
@@ -86,6 +89,9 @@ export const grpcRegistrations: readonly AnyRegistration[] = [
   }),
   grpc("healthcheck", [], () => createHealth().service),
   grpc("leases", [LeasePlugin], (ic) => serveLeases(ic.get(LeasePlugin))),
+  grpc("sandbox-controllers", [optional(SandboxControllerPlugin)], (ic) =>
+    serveSandboxControllers(sandboxControllerLookup(ic.getById(SandboxControllerPlugin))),
+  ),
   grpc("sandboxes", [SandboxStorePlugin], (ic) => serveSandboxes(ic.get(SandboxStorePlugin))),
   grpc("version", [], (ic) => serveVersion(ic.daemon)),
 ];

@@ -4,7 +4,7 @@
  *
  * ```ts
  * // A remote snapshotter, for ctrd or for containerd:
- * await using server = await serveOnSocket("/run/mine.sock", [serveSnapshots(anySnapshotter(mine))]);
+ * await using server = await serveSnapshotter("/run/mine.sock", mine);
  *
  * // The same snapshotter from elsewhere:
  * using channel = openChannel("/run/mine.sock");
@@ -50,6 +50,7 @@ export type { MetricsSource, MetricsWriter } from "./metrics-source.ts";
 export { MetricsPlugin } from "./metrics-source.ts";
 export type { ServedSocket, ServeOnSocketOptions } from "./serve-on-socket.ts";
 export { serveOnSocket } from "./serve-on-socket.ts";
+export { serveContentStore, serveDiffer, serveSandboxController, serveSnapshotter } from "./serve-component.ts";
 export type { GrpcService, TtrpcService } from "./plugin-types.ts";
 export { GrpcPlugin, TtrpcPlugin } from "./plugin-types.ts";
 export { proxyContainers } from "./containers/proxy.ts";

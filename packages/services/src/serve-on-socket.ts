@@ -15,10 +15,10 @@ export interface ServedSocket extends AsyncDisposable {
 }
 
 /**
- * Serves components on a unix socket; all that a remote snapshotter needs:
+ * Serves any services on a unix socket. For one component there are `serveSnapshotter` and its like.
  *
  * ```ts
- * await using server = await serveOnSocket("/run/mine.sock", [serveSnapshots(anySnapshotter(mine))]);
+ * await using server = await serveOnSocket("/run/mine.sock", [serveImages(images), serveLeases(leases)]);
  * ```
  *
  * @throws ContainerdError `failed-precondition` when another process serves `path`
