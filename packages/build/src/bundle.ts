@@ -2,6 +2,7 @@ import { basename, extname, join, relative } from "node:path";
 import type { BuildResult, OutputFile, Plugin } from "esbuild";
 import { build } from "esbuild";
 import { failedPrecondition } from "@ctrd/core/errors";
+import { builtinModules } from "./builtin-modules.ts";
 import { LocatedModules } from "./located-modules.ts";
 
 /** Files of a bundle by their path in it: content, or the path of a file to copy. */
@@ -25,7 +26,7 @@ export async function bundle(main: string, plugins: readonly Plugin[], directory
   const modules = new LocatedModules();
   for (;;) {
     const entries = new Map(modules.entries).set("main", main);
-    const result = await runEsbuild(entries, [...plugins, modules.plugin], directory);
+    const result = await runEsbuild(entries, [...plugins, builtinModules, modules.plugin], directory);
     // Modules that were met for the first time may start further workers.
     if ([...modules.entries.keys()].every((place) => entries.has(place))) return filesOf(result, modules, directory);
   }

@@ -43,14 +43,18 @@ export const start = () => runCommandLine(process.argv.slice(2));`;
 
 function builtinsModule(app: Discovery): string {
   const entries = new Map(app.packages.map((one) => [one.name, one]));
-  const list = packagesOf(app).map(({ name }) => {
+  const imports: string[] = [];
+  const list = packagesOf(app).map(({ name }, index) => {
     const own = entries.get(name);
     const version = own?.source.version ?? versionOfBuiltin(name);
     const entry = own?.entry ?? `${name}/plugin`;
     const source = JSON.stringify({ name, version });
-    return `{ name: ${JSON.stringify(name)}, source: ${source}, load: () => import(${JSON.stringify(entry)}) }`;
+    imports.push(`import * as plugin${index} from ${JSON.stringify(entry)};`);
+    return `{ name: ${JSON.stringify(name)}, source: ${source}, load: async () => plugin${index} }`;
   });
-  return `export const isClosed = true;\nexport const builtins = [${list.join(",\n")}];`;
+  return `${imports.join("\n")}
+export const isClosed = true;
+export const builtins = [${list.join(", ")}];`;
 }
 
 function versionOfBuiltin(name: string): string {

@@ -41,7 +41,7 @@ export function referencesOf(source: string): References {
 function requiredBy(source: string): string[] {
   if (!source.includes("createRequire")) return [];
   const direct = matches(source, /\bcreateRequire\d*\([^()]*\)\(\s*"([^"]+)"/g);
-  const names = matches(source, /\b([\w$]+)\s*=\s*(?:[\w$]+\.)?createRequire\d*\(/g);
+  const names = matches(source, /(?<![\w$.])([\w$]+)\s*=\s*(?:[\w$]+\.)?createRequire\d*\(/g);
   const calls = names.flatMap((name) =>
     matches(
       source,

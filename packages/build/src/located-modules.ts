@@ -54,7 +54,7 @@ export class LocatedModules {
       ...{ contents: requiredModule(path.slice("ctrd-required:".length)), resolveDir: "/" },
     }));
     build.onResolve({ filter: /^[^./]/ }, ({ path, resolveDir, kind }) => {
-      if (kind === "entry-point" || isBuiltin(path) || resolveDir === "") return undefined;
+      if (kind === "entry-point" || resolveDir === "") return undefined;
       const found = findPackage(resolveDir, packageNameOf(path));
       if (found === undefined || usesCore(found) || !isNative(found)) return undefined;
       this.copied.add(found);

@@ -1,8 +1,8 @@
 import { chmod, readFile, rename, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { isSea } from "node:sea";
-import { fileURLToPath } from "node:url";
 import { errnoOf } from "@ctrd/core/errors";
+import { serverDirectory } from "./app/core-copies.ts";
 
 /**
  * Writes an executable `<root>/ctrd` that runs this very program with this very Node. Shims get its path as
@@ -25,7 +25,7 @@ export async function writeSelfCommand(root: string): Promise<string> {
 /** What this Node was started with; a single executable is its own program. */
 function programOfNode(): string[] {
   if (isSea()) return [];
-  const main = fileURLToPath(new URL(import.meta.url.endsWith(".ts") ? "./main.ts" : "./main.js", import.meta.url));
+  const main = join(serverDirectory, import.meta.url.endsWith(".ts") ? "src/main.ts" : "dist/main.js");
   return [...process.execArgv.filter((flag) => flag.startsWith("--conditions=")), main];
 }
 
