@@ -5,6 +5,7 @@ import { MetadataPlugin } from "@ctrd/core/metadata";
 import type { Registration } from "@ctrd/core/plugin";
 import type { GcConfig } from "./config.ts";
 import { gcConfig } from "./config.ts";
+import type { GcSchedule } from "./scheduler.ts";
 import { startGcScheduler } from "./scheduler.ts";
 
 const scheduler: Registration<GcScheduler, GcConfig> = {
@@ -13,21 +14,22 @@ const scheduler: Registration<GcScheduler, GcConfig> = {
   requires: [MetadataPlugin],
   config: gcConfig,
   initFn(ic) {
-    const { config } = ic;
-    const running = startGcScheduler(
-      ic.get(MetadataPlugin),
-      {
-        pauseThreshold: config.pause_threshold,
-        deletionThreshold: config.deletion_threshold,
-        mutationThreshold: config.mutation_threshold,
-        scheduleDelayMs: parseGoDuration(config.schedule_delay),
-        startupDelayMs: parseGoDuration(config.startup_delay),
-      },
-      ic.log,
-    );
+    const running = startGcScheduler(ic.get(MetadataPlugin), scheduleOf(ic.config), ic.log);
+    const changeable = ["pause_threshold", "deletion_threshold", "mutation_threshold", "schedule_delay"] as const;
+    ic.onReload(changeable, (config) => running.reschedule(scheduleOf(config)));
     ic.onClose(() => running.stop());
     return running;
   },
 };
+
+function scheduleOf(config: GcConfig): GcSchedule {
+  return {
+    pauseThreshold: config.pause_threshold,
+    deletionThreshold: config.deletion_threshold,
+    mutationThreshold: config.mutation_threshold,
+    scheduleDelayMs: parseGoDuration(config.schedule_delay),
+    startupDelayMs: parseGoDuration(config.startup_delay),
+  };
+}
 
 export default scheduler;

@@ -31,6 +31,8 @@ export const defaultGcSchedule: GcSchedule = {
 
 /** A scheduler that is to be stopped. */
 export interface RunningGcScheduler extends GcScheduler {
+  /** Follows another schedule from now on. */
+  reschedule(schedule: GcSchedule): void;
   /** Ends it: calls that wait fail as `unavailable`, a running collection is aborted and waited for. */
   stop(): Promise<void>;
 }
@@ -48,7 +50,7 @@ type Waiter = PromiseWithResolvers<GcStats>;
 
 class Scheduler implements RunningGcScheduler {
   readonly #collector: GarbageCollector;
-  readonly #schedule: GcSchedule;
+  #schedule: GcSchedule;
   readonly #log: Logger;
   readonly #stopping = new AbortController();
   readonly #unsubscribe: () => void;
@@ -84,6 +86,11 @@ class Scheduler implements RunningGcScheduler {
     } finally {
       ctx.signal.removeEventListener("abort", onAbort);
     }
+  }
+
+  reschedule(schedule: GcSchedule): void {
+    this.#schedule = schedule;
+    if (this.#isTriggered()) this.#arm(schedule.scheduleDelayMs);
   }
 
   async stop(): Promise<void> {

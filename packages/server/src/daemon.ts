@@ -7,6 +7,9 @@ import { initPlugins } from "@ctrd/core/plugin";
 import type { DaemonServer } from "@ctrd/core/services";
 import { ServerPlugin } from "@ctrd/core/services";
 import { sdNotify } from "@ctrd/sys";
+import type { LogSettings } from "./log.ts";
+import type { ReloadReport } from "./reload.ts";
+import { reloadDaemon } from "./reload.ts";
 import { checkComposition } from "./app/check-composition.ts";
 import type { PluginList } from "./app/plugin-list.ts";
 import { pluginsOf } from "./app/plugin-list.ts";
@@ -44,6 +47,13 @@ export interface Daemon {
    * @throws ContainerdError with one sentence: what, which object, what to do about it
    */
   start(): Promise<void>;
+  /**
+   * Takes over a changed configuration as far as that is possible while it runs; the rest is reported and logged. Calls
+   * follow each other.
+   *
+   * @throws ContainerdError `failed-precondition` unless the daemon runs
+   */
+  reload(config: DaemonConfig): Promise<ReloadReport>;
   /** Stops the servers, then closes the plugins in reverse order. Containers go on. Repeated calls share one run. */
   stop(): Promise<void>;
 }
@@ -79,25 +89,36 @@ export function createDaemon(options: {
   readonly plugins: readonly LoadedPlugin[];
   readonly config: DaemonConfig;
   readonly log: Logger;
+  /** Changes what is logged. */
+  readonly setLog?: (settings: LogSettings) => void;
 }): Daemon {
   checkComposition(options.plugins, options.config.table.disabled_plugins);
-  return new PluginDaemon(options.plugins, options.config, options.log);
+  return new PluginDaemon(options.plugins, options.config, options.log, options.setLog ?? (() => {}));
 }
 
 class PluginDaemon implements Daemon {
-  readonly config: DaemonConfig;
+  config: DaemonConfig;
   readonly #list: readonly LoadedPlugin[];
   readonly #log: Logger;
   readonly #abort = new AbortController();
   readonly #locks: (() => void)[] = [];
   readonly #servers: DaemonServer[] = [];
+  readonly #setLog: (settings: LogSettings) => void;
   #set: PluginSet | undefined;
+  #ready = false;
+  #reloading: Promise<unknown> = Promise.resolve();
   #stopping: Promise<void> | undefined;
 
-  constructor(list: readonly LoadedPlugin[], config: DaemonConfig, log: Logger) {
+  constructor(
+    list: readonly LoadedPlugin[],
+    config: DaemonConfig,
+    log: Logger,
+    setLog: (settings: LogSettings) => void,
+  ) {
     this.#list = list;
     this.config = config;
     this.#log = log;
+    this.#setLog = setLog;
   }
 
   get plugins(): readonly PluginStatus[] {
@@ -123,7 +144,30 @@ class PluginDaemon implements Daemon {
     const { root, state } = this.config.table;
     const ok = this.plugins.filter((plugin) => plugin.state === "ok").length;
     this.#log.info({ version, root, state, plugins: ok, ms: Math.round(performance.now() - began) }, "daemon ready");
+    this.#ready = true;
     this.#notify("READY=1");
+  }
+
+  reload(config: DaemonConfig): Promise<ReloadReport> {
+    const reloaded = this.#reloading.then(() => this.#reload(config));
+    this.#reloading = reloaded.catch(() => {});
+    return reloaded;
+  }
+
+  async #reload(next: DaemonConfig): Promise<ReloadReport> {
+    if (!this.#ready || this.#set === undefined || this.#stopping !== undefined) {
+      throw failedPrecondition("reload the configuration: the daemon is starting or stopping");
+    }
+    // The service manager waits for READY.
+    this.#notify(`RELOADING=1\nMONOTONIC_USEC=${process.hrtime.bigint() / 1000n}`);
+    try {
+      const report = await reloadDaemon(this.config, next, this.#set, this.#setLog, this.#log);
+      // The rest is as it was when the daemon started.
+      this.config = { ...this.config, table: { ...this.config.table, debug: next.table.debug } };
+      return report;
+    } finally {
+      this.#notify("READY=1");
+    }
   }
 
   stop(): Promise<void> {

@@ -42,4 +42,20 @@ describe("createLogger", () => {
     verbose.error({ err: error }, "failed");
     expect(more[0]).toContain("stack");
   });
+
+  it("changes level and format of every logger at once", () => {
+    const written: string[] = [];
+    const { log, configure } = createLogger({
+      level: "info",
+      format: "json",
+      write: (line) => void written.push(line),
+    });
+    const child = log.child({ plugin: "p" });
+    child.debug({}, "hidden");
+    configure({ level: "debug", format: "text" });
+    child.debug({}, "shown");
+    configure({ level: "error", format: "json" });
+    child.warn({}, "hidden again");
+    expect(written.join("")).toMatch(/^\S+ DEBUG shown plugin=p\n$/);
+  });
 });

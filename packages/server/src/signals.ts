@@ -1,15 +1,24 @@
 import type { Logger } from "@ctrd/core/log";
+import type { DaemonConfig } from "./config/index.ts";
 import type { Daemon } from "./daemon.ts";
+import { plainMessage } from "./plain-message.ts";
 
 /**
  * Binds the process's signals to the daemon until the process ends.
  *
- * SIGTERM and SIGINT stop it, a second one exits at once; SIGUSR1 logs its state; SIGPIPE is ignored. An exception
+ * SIGTERM and SIGINT stop it, a second one exits at once; SIGHUP reloads the configuration; SIGUSR1 logs its state;
+ * SIGPIPE is ignored. An exception
  * that nobody caught ends the process: what is on disk is consistent at any moment, what is in memory no longer is.
  *
+ * @param readConfig reads and checks the configuration anew
  * @param exit ends the process with a status, after flushing the log
  */
-export function bindSignals(daemon: Daemon, log: Logger, exit: (status: number) => void): void {
+export function bindSignals(
+  daemon: Daemon,
+  log: Logger,
+  readConfig: () => Promise<DaemonConfig>,
+  exit: (status: number) => void,
+): void {
   let stopping = false;
   const stop = (signal: string): void => {
     if (stopping) {
@@ -29,6 +38,7 @@ export function bindSignals(daemon: Daemon, log: Logger, exit: (status: number) 
   };
   process.on("SIGTERM", stop);
   process.on("SIGINT", stop);
+  process.on("SIGHUP", () => void reload(daemon, log, readConfig));
   process.on("SIGPIPE", () => {});
   // Node would open its debugger on this signal.
   process.on("SIGUSR1", () => dumpState(daemon, log));
@@ -39,6 +49,20 @@ export function bindSignals(daemon: Daemon, log: Logger, exit: (status: number) 
   process.on("unhandledRejection", (reason) => {
     log.error({ err: reason, stack: reason instanceof Error ? reason.stack : undefined }, "unhandled rejection");
   });
+}
+
+/** Never ends the daemon: what cannot be read or applied is logged, and everything stays as it was. */
+async function reload(daemon: Daemon, log: Logger, readConfig: () => Promise<DaemonConfig>): Promise<void> {
+  log.info({ signal: "SIGHUP" }, "reload of the configuration asked for");
+  try {
+    const { applied, needRestart, errors } = await daemon.reload(await readConfig());
+    log.info(
+      { applied: applied.length, needRestart: needRestart.length, errors: errors.length },
+      "configuration reloaded",
+    );
+  } catch (error) {
+    log.error({ error: plainMessage(error) }, "configuration not reloaded, the old one stays in force");
+  }
 }
 
 function dumpState(daemon: Daemon, log: Logger): void {

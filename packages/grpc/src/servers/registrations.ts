@@ -64,7 +64,9 @@ const metrics: Registration<DaemonServer, MetricsServerConfig> = {
         for (const source of sources) source.write(writer);
       });
     };
-    return metricsServer(ic.config.address, collect, ic.log);
+    const server = metricsServer(ic.config.address, collect, ic.log);
+    ic.onReload(["address"], (config) => server.move(config.address));
+    return server;
   },
 };
 

@@ -114,7 +114,7 @@ describe("ctrd", () => {
       stderr: "",
     });
     const dump = await run("config", "dump", "-c", config, "--root", root);
-    expect(dump.stdout).toContain(`root = ${JSON.stringify(root)}\n`);
+    expect(dump.stdout).toContain(`root = ${JSON.stringify(root)} # command line\n`);
   });
 
   it("names file, line and column of a corrupt configuration", async () => {

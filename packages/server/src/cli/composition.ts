@@ -1,3 +1,4 @@
+import type { LoadedPlugin } from "@ctrd/core/plugin";
 import { loadApp } from "../app/load-app.ts";
 import type { LoadedApp } from "../app/load-app.ts";
 import { withProxyPlugins } from "../app/proxy-plugins.ts";
@@ -10,6 +11,11 @@ export async function loadComposition(options: Arguments): Promise<LoadedApp & {
   const [{ plugins, app }, documents] = await Promise.all([loadApp(options.app), loadDocuments(options.config)]);
   const config = await resolveConfig(documents, plugins, overridesOf(options));
   return { plugins: await withProxyPlugins(plugins, config.table.proxy_plugins), app, config };
+}
+
+/** Reads the configuration of a command line anew, for plugins that are loaded already. */
+export async function loadConfig(options: Arguments, plugins: readonly LoadedPlugin[]): Promise<DaemonConfig> {
+  return resolveConfig(await loadDocuments(options.config), plugins, overridesOf(options));
 }
 
 function overridesOf({ root, state, address, logLevel }: Arguments): ConfigOverrides {

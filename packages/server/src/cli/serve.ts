@@ -6,22 +6,22 @@ import { createDaemon } from "../daemon.ts";
 import { createLogger } from "../log.ts";
 import { bindSignals } from "../signals.ts";
 import type { Arguments } from "./arguments.ts";
-import { loadComposition } from "./composition.ts";
+import { loadComposition, loadConfig } from "./composition.ts";
 
 /** Runs the daemon until a signal ends it. */
 export async function serve(options: Arguments): Promise<void> {
-  // Until the daemon has its handler, this signal would open Node's debugger.
-  process.on("SIGUSR1", ignore);
+  // Until the daemon has its handlers, the one would open Node's debugger and the other end the process.
+  for (const signal of ["SIGUSR1", "SIGHUP"]) process.on(signal, ignore);
   const { plugins, app, config } = await loadComposition(options);
-  const { log, flush } = createLogger(config.table.debug);
+  const { log, flush, configure } = createLogger(config.table.debug);
   if (app !== undefined) logApp(app, log);
   const exit = (status: number): void => {
     flush();
     process.exit(status);
   };
-  const daemon = createDaemon({ plugins, config, log });
-  bindSignals(daemon, log, exit);
-  process.off("SIGUSR1", ignore);
+  const daemon = createDaemon({ plugins, config, log, setLog: configure });
+  bindSignals(daemon, log, () => loadConfig(options, plugins), exit);
+  for (const signal of ["SIGUSR1", "SIGHUP"]) process.off(signal, ignore);
   try {
     await daemon.start();
   } catch (error) {

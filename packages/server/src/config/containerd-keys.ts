@@ -20,7 +20,23 @@ const containerdKeys: Readonly<Record<string, string>> = {
   "io.containerd.monitor.task.v1.cgroups": "no_prometheus",
 };
 
-/** Whether containerd's plugin `uri` has the key. */
-export function isContainerdKey(uri: string, key: string): boolean {
-  return Object.hasOwn(containerdKeys, uri) && (containerdKeys[uri] ?? "").split(" ").includes(key);
+/** What to know of keys that need more than a general sentence. */
+const reasons: Readonly<Record<string, string>> = {
+  "io.containerd.metadata.v1.bolt.no_sync": "what is acknowledged is always on disk; remove the key",
+  "io.containerd.runtime.v2.task.platforms": "tasks run on this machine's platform; remove the key",
+  "io.containerd.service.v1.tasks-service.blockio_config_file": "block IO classes are not supported; remove the key",
+  "io.containerd.service.v1.tasks-service.rdt_config_file": "RDT classes are not supported; remove the key",
+  "io.containerd.internal.v1.opt.path": "plugins come from npm, ctr install is not supported; remove the key",
+  "io.containerd.monitor.task.v1.cgroups.no_prometheus":
+    "metrics of tasks are read from the Tasks service; remove the key",
+};
+
+/**
+ * Why a key of containerd's plugin `uri` does nothing here, and what to do about it.
+ *
+ * @returns undefined when containerd has no such key either
+ */
+export function effectOf(uri: string, key: string): string | undefined {
+  if (!Object.hasOwn(containerdKeys, uri) || !(containerdKeys[uri] ?? "").split(" ").includes(key)) return undefined;
+  return reasons[`${uri}.${key}`] ?? "this daemon's plugin has no such setting; remove the key";
 }

@@ -28,15 +28,18 @@ export function originOf(document: ConfigDocument, path: KeyPath): KeyPath {
   return path;
 }
 
+/** `file:line:column` of a key, or as much of it as is known. `path` is in the newest layout. */
+export async function placeOf(document: ConfigDocument, path: KeyPath): Promise<string> {
+  if (document.text === undefined) return document.name;
+  // Loaded only for messages: a good configuration needs no positions.
+  const { locate } = await import("./positions.ts");
+  const position = locate(document.text, originOf(document, path));
+  return position === undefined ? document.name : `${document.name}:${position.line}:${position.column}`;
+}
+
 /** `file:line:column: key.path: message`. */
 export async function formatProblem({ document, path, message }: ConfigProblem): Promise<string> {
   const origin = originOf(document, path);
-  let place = document.name;
-  if (document.text !== undefined) {
-    // Loaded only for messages: a good configuration needs no positions.
-    const { locate } = await import("./positions.ts");
-    const position = locate(document.text, origin);
-    if (position !== undefined) place += `:${position.line}:${position.column}`;
-  }
+  const place = await placeOf(document, path);
   return origin.length === 0 ? `${place}: ${message}` : `${place}: ${formatKeyPath(origin)}: ${message}`;
 }

@@ -1,6 +1,10 @@
 export type { DaemonTable } from "./daemon-table.ts";
 export { defaultPaths } from "./daemon-table.ts";
-export { documentOf, loadDocuments } from "./load.ts";
+export { effectiveTable, effectiveValues } from "./effective.ts";
+export { configJsonSchema } from "./json-schema.ts";
+export { documentOf, loadDocuments, parseDocument } from "./load.ts";
+export { printMigrated } from "./migrate-text.ts";
 export { printConfig, printDefaultConfig } from "./print.ts";
+export { findProblems } from "./problems.ts";
 export type { ConfigOverrides, DaemonConfig } from "./resolve.ts";
 export { resolveConfig } from "./resolve.ts";

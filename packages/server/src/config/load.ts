@@ -6,6 +6,7 @@ import { formatProblem } from "./document.ts";
 import { defaultPaths } from "./daemon-table.ts";
 import type { Table } from "./key-path.ts";
 import { latestVersion, migrate } from "./migrate.ts";
+import type { DroppedValue } from "./migrate.ts";
 
 /** The documents that make up a configuration, earliest first. */
 export interface LoadedDocuments {
@@ -17,10 +18,11 @@ export interface LoadedDocuments {
  * Reads a configuration file and what it imports: breadth-first, every file once.
  *
  * @param path the file; undefined: the default one, which may be missing
+ * @param text the text of the file, when it is not to be read, such as standard input's
  * @throws ContainerdError `failed-precondition` when a file cannot be read, `invalid-argument` when it is not TOML,
  * its version is not supported, or its imports are malformed; the message begins with `file:line:column`
  */
-export async function loadDocuments(path: string | undefined): Promise<LoadedDocuments> {
+export async function loadDocuments(path: string | undefined, text?: string): Promise<LoadedDocuments> {
   const documents: ConfigDocument[] = [];
   const warnings: string[] = [];
   const seen = new Set<string>();
@@ -29,9 +31,12 @@ export async function loadDocuments(path: string | undefined): Promise<LoadedDoc
   let importsDefault = true;
   for (let next = queue.shift(); next !== undefined; next = queue.shift()) {
     const optional = next.file === first && path === undefined;
-    const file = await readDocument(next.file, next.from, optional);
+    const given = next.file === first && text !== undefined;
+    const file = given
+      ? await parseDocument(path ?? next.file, text)
+      : await readDocument(next.file, next.from, optional);
     if (file === undefined) continue;
-    const identity = await realpath(next.file);
+    const identity = given ? next.file : await realpath(next.file);
     if (seen.has(identity)) continue;
     seen.add(identity);
     documents.push(file.document);
@@ -68,7 +73,7 @@ async function readDocument(
   file: string,
   from: string | undefined,
   optional: boolean,
-): Promise<{ document: ConfigDocument; warnings: readonly string[] } | undefined> {
+): Promise<ParsedDocument | undefined> {
   let text: string;
   try {
     text = await readFile(file, "utf8");
@@ -80,11 +85,17 @@ async function readDocument(
   return parseDocument(file, text);
 }
 
+/** One file, brought to the newest layout. */
+export interface ParsedDocument {
+  readonly document: ConfigDocument;
+  /** Its own layout. */
+  readonly version: number;
+  readonly dropped: readonly DroppedValue[];
+  readonly warnings: readonly string[];
+}
+
 /** Parses and migrates one file. */
-export async function parseDocument(
-  file: string,
-  text: string,
-): Promise<{ document: ConfigDocument; warnings: readonly string[] }> {
+export async function parseDocument(file: string, text: string): Promise<ParsedDocument> {
   const { parse, TomlError } = await import("smol-toml");
   let table: Table;
   try {
@@ -97,9 +108,11 @@ export async function parseDocument(
   }
   const original: ConfigDocument = { name: file, text, table, origins: new Map() };
   const version = await checkVersion(original);
-  const { warnings, ...migrated } = migrate(table, version);
+  const { warnings, dropped, table: migrated, origins } = migrate(table, version);
   return {
-    document: { name: file, text, ...migrated },
+    document: { name: file, text, table: migrated, origins },
+    version: version === 0 ? 1 : version,
+    dropped,
     warnings: warnings.map((warning) => `${file}: ${warning}`),
   };
 }

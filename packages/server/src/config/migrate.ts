@@ -4,8 +4,16 @@ import { formatKeyPath, isTable, valueAt } from "./key-path.ts";
 /** Newest version of the layout: containerd 2.3's. */
 export const latestVersion = 4;
 
+/** A value that has no place in the newest layout. `path` is where it stood. */
+export interface DroppedValue {
+  readonly path: KeyPath;
+  readonly value: unknown;
+  readonly reason: string;
+}
+
 /** A document in the newest layout. */
 export interface Migrated {
+  readonly dropped: readonly DroppedValue[];
   readonly table: Table;
   readonly origins: ReadonlyMap<string, KeyPath>;
   readonly warnings: readonly string[];
@@ -24,6 +32,7 @@ class Migration implements Migrated {
   readonly table: Table;
   readonly origins: Map<string, KeyPath> = new Map();
   readonly warnings: string[] = [];
+  readonly dropped: DroppedValue[] = [];
 
   constructor(table: Table) {
     this.table = structuredClone(table);
@@ -36,7 +45,7 @@ class Migration implements Migrated {
     this.remove(from);
     if (dropZero && (value === "" || value === 0 || value === false)) return;
     if (valueAt(this.table, to) !== undefined) {
-      this.warnings.push(`${formatKeyPath(from)} is ignored: ${formatKeyPath(to)} is set too`);
+      this.drop(from, value, `${formatKeyPath(to)} is set too`);
       return;
     }
     let parent = this.table;
@@ -56,6 +65,14 @@ class Migration implements Migrated {
       if (renamed !== undefined) this.move([...from, key], [...to, renamed], true);
     }
     if (isTable(valueAt(this.table, from)) && this.keys(from).length === 0) this.remove(from);
+  }
+
+  /** Takes a value out and says so. */
+  drop(path: KeyPath, value: unknown, reason: string): void {
+    const from = this.#originOf(path);
+    this.warnings.push(`${formatKeyPath(from)} is ignored: ${reason}`);
+    this.dropped.push({ path: from, value, reason });
+    this.remove(path);
   }
 
   keys(path: KeyPath): string[] {
@@ -122,8 +139,10 @@ const removedPlugins = ["io.containerd.runtime.v1.linux", "io.containerd.snapsho
 function toVersion3(migration: Migration): void {
   for (const [from, to] of renamedPlugins) migration.move(["plugins", from], ["plugins", to]);
   for (const uri of removedPlugins) {
-    if (migration.keys(["plugins", uri]).length > 0) migration.warnings.push(`plugin ${uri} no longer exists`);
-    migration.remove(["plugins", uri]);
+    const path = ["plugins", uri];
+    if (migration.keys(path).length > 0)
+      migration.drop(path, valueAt(migration.table, path), "the plugin no longer exists");
+    else migration.remove(path);
   }
   for (const key of ["disabled_plugins", "required_plugins"]) {
     const list = migration.table[key];
@@ -169,7 +188,7 @@ function toVersion4(migration: Migration): void {
   migration.moveKeys(["metrics"], server("metrics"));
   const pluginDir = migration.table["plugin_dir"];
   if (pluginDir !== undefined) {
-    if (pluginDir !== "") migration.warnings.push("plugin_dir is ignored: plugins are npm packages");
-    migration.remove(["plugin_dir"]);
+    if (pluginDir !== "") migration.drop(["plugin_dir"], pluginDir, "plugins are npm packages");
+    else migration.remove(["plugin_dir"]);
   }
 }

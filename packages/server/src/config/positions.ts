@@ -10,7 +10,9 @@ export interface Position {
 
 /** Where the key `path` stands in a TOML text, or the nearest table around it; undefined when there is neither. */
 export function locate(text: string, path: KeyPath): Position | undefined {
-  const positions = collectPositions(text);
+  // One file is asked about many keys.
+  if (last?.text !== text) last = { text, positions: collectPositions(text) };
+  const { positions } = last;
   for (let length = path.length; length > 0; length--) {
     const position = positions.get(JSON.stringify(path.slice(0, length)));
     if (position !== undefined) return position;
@@ -19,6 +21,8 @@ export function locate(text: string, path: KeyPath): Position | undefined {
 }
 
 type Positions = Map<string, Position>;
+
+let last: { text: string; positions: Positions } | undefined;
 
 function collectPositions(text: string): Positions {
   const positions: Positions = new Map();

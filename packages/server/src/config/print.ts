@@ -18,11 +18,20 @@ export async function printDefaultConfig(plugins: readonly LoadedPlugin[]): Prom
   return `${lines.join("\n")}\n`;
 }
 
-/** A configuration as TOML, without comments. */
-export function printConfig(table: object): string {
+/**
+ * A configuration as TOML.
+ *
+ * @param origins where values came from, for comments at the ends of lines: by `JSON.stringify` of the path
+ */
+export function printConfig(table: object, origins: ReadonlyMap<string, string> = new Map()): string {
+  return `${printTables(table, origins).join("\n")}\n`;
+}
+
+/** The lines of {@link printConfig}. */
+export function printTables(table: object, origins: ReadonlyMap<string, string> = new Map()): string[] {
   const lines: string[] = [];
-  printTable(lines, [], table as Table, {});
-  return `${lines.join("\n")}\n`;
+  printTable(lines, [], table as Table, {}, origins);
+  return lines;
 }
 
 type StandardSchema =
@@ -36,7 +45,13 @@ async function defaultsOf(schema: StandardSchema): Promise<Table> {
 }
 
 /** Prints a table's plain values, then its sub-tables. */
-function printTable(lines: string[], path: KeyPath, table: Table, schema: Table): void {
+function printTable(
+  lines: string[],
+  path: KeyPath,
+  table: Table,
+  schema: Table,
+  origins: ReadonlyMap<string, string> = new Map(),
+): void {
   const properties = isTable(schema["properties"]) ? schema["properties"] : {};
   const entries = Object.entries(table).filter(([, value]) => value !== undefined && value !== null);
   const plain = entries.filter(([, value]) => !isTable(value));
@@ -49,7 +64,8 @@ function printTable(lines: string[], path: KeyPath, table: Table, schema: Table)
   }
   for (const [key, value] of plain) {
     comment(lines, properties[key]);
-    lines.push(`${formatKey(key)} = ${printValue(value)}`);
+    const origin = origins.get(JSON.stringify([...path, key]));
+    lines.push(`${formatKey(key)} = ${printValue(value)}${origin === undefined ? "" : ` # ${origin}`}`);
   }
   for (const [key, property] of Object.entries(properties)) {
     if (Object.hasOwn(table, key) || !isTable(property)) continue;
@@ -58,7 +74,7 @@ function printTable(lines: string[], path: KeyPath, table: Table, schema: Table)
   }
   for (const [key, value] of tables) {
     const property = properties[key];
-    printTable(lines, [...path, key], value as Table, isTable(property) ? property : {});
+    printTable(lines, [...path, key], value as Table, isTable(property) ? property : {}, origins);
   }
 }
 
@@ -68,7 +84,8 @@ function comment(lines: string[], schema: unknown): void {
   for (const line of description.split("\n")) lines.push(`# ${line}`);
 }
 
-function printValue(value: unknown): string {
+/** A value as TOML writes it. */
+export function printValue(value: unknown): string {
   if (Array.isArray(value)) return `[${value.map(printValue).join(", ")}]`;
   if (isTable(value)) {
     const entries = Object.entries(value).filter(([, item]) => item !== undefined && item !== null);
