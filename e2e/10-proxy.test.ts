@@ -1,0 +1,151 @@
+/** Shows 2, 4 and 5 of issue 3: the same component in the daemon, in a process of its own, and under containerd. */
+import { readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { tempDir, type TempDir } from "@ctrd/testkit/fixtures";
+import { afterAll, beforeAll, describe, expect } from "vitest";
+import { runOk } from "./support/command.ts";
+import { openHarness, type Harness } from "./support/harness.ts";
+import { peerTest } from "./support/peers.ts";
+import { content, copying, installPeers, overlay, Peer, type PeerPackage } from "./support/proxy-peers.ts";
+import { tableRows } from "./support/table.ts";
+
+let dir: TempDir;
+let app: string;
+beforeAll(async () => {
+  dir = await tempDir("proxy-");
+  app = join(dir.path, "app");
+  installPeers(app, [copying, overlay, content]);
+});
+afterAll(() => dir[Symbol.asyncDispose]());
+
+type DaemonKind = "ctrd" | "containerd";
+
+/** Runs `body` with a daemon and the peers that it was given; all are gone afterwards. */
+async function withDaemon(
+  kind: DaemonKind,
+  options: { peers?: readonly Peer[]; config?: string; args?: readonly string[]; disabled?: string },
+  body: (h: Harness) => Promise<void>,
+): Promise<void> {
+  const { peers = [], config = "", args = [], disabled } = options;
+  for (const peer of peers) await peer.start();
+  const temporary = process.env["TMPDIR"];
+  const h = await openHarness("proxy", { kind, config, args, pull: false });
+  try {
+    if (disabled !== undefined) await disable(h, disabled);
+    await body(h);
+  } finally {
+    await h.close();
+    // The harness points it into its own directory, which is gone now.
+    if (temporary === undefined) delete process.env["TMPDIR"];
+    else process.env["TMPDIR"] = temporary;
+    for (const peer of peers) await peer.close();
+  }
+}
+
+/** Adds a plugin to the list that the fixture's configuration of containerd begins with. */
+async function disable(h: Harness, plugin: string): Promise<void> {
+  const text = readFileSync(h.daemon.config, "utf8");
+  writeFileSync(
+    h.daemon.config,
+    text.replace("disabled_plugins = [", `disabled_plugins = [ ${JSON.stringify(plugin)},`),
+  );
+  await h.daemon.restart();
+}
+
+/** What a user does with a snapshotter: pull, run, commit, run on what was committed, remove. */
+async function useSnapshotter(h: Harness, name: string): Promise<void> {
+  const { daemon, image } = h;
+  const snapshots = (...args: string[]): Promise<string> => daemon.ctr(["snapshots", "--snapshotter", name, ...args]);
+  await daemon.ctr(["images", "pull", "--plain-http", "--snapshotter", name, image]);
+  const run = ["run", "--snapshotter", name];
+  expect(await daemon.ctr([...run, "--rm", image, daemon.id("echo"), "echo", "from it"])).toBe("from it\n");
+
+  const id = daemon.id("writer");
+  await daemon.ctr([...run, image, id, "sh", "-c", "echo written > /new; rm /etc/passwd"]);
+  await snapshots("commit", "layer", id);
+  await snapshots("prepare", "again", "layer");
+  const script = await snapshots("mounts", h.path("mounted"), "again");
+  const lines = ["mkdir $0", script, "cat $0/new", "ls $0/etc", "umount $0", "rmdir $0"];
+  const seen = await runOk("sh", ["-ec", lines.join("\n"), h.path("mounted")]);
+  expect(seen).toMatch(/^written\n/);
+  expect(seen).not.toContain("passwd");
+  const kinds = tableRows(await snapshots("ls")).map((row) => row["KIND"]);
+  expect(kinds.toSorted()).toEqual(["Active", "Committed", "Committed"]);
+
+  await daemon.ctr(["containers", "rm", id]);
+  for (const key of ["again", "layer"]) await snapshots("rm", key);
+  await daemon.ctr(["images", "rm", "--sync", image]);
+  expect(tableRows(await snapshots("ls"))).toEqual([]);
+}
+
+describe("2: one snapshotter package, unchanged", () => {
+  peerTest("in the daemon", [], () =>
+    withDaemon("ctrd", { args: ["--app", app] }, async (h) => {
+      await useSnapshotter(h, "copying");
+      expect(snapshotsIn(join(h.daemon.root, "io.containerd.snapshotter.v1.copying"))).toEqual([]);
+    }),
+  );
+
+  const served: [string, DaemonKind, PeerPackage][] = [
+    ["ctrd", "ctrd", copying],
+    ["the real containerd", "containerd", copying],
+    ["ctrd, over overlayfs", "ctrd", overlay],
+    ["the real containerd, over overlayfs", "containerd", overlay],
+  ];
+  for (const [what, kind, part] of served) {
+    peerTest(`as a proxy plugin of ${what}`, ["containerd"], async () => {
+      const peer = new Peer(app, part, join(dir.path, "a"));
+      await withDaemon(kind, { peers: [peer], config: peer.table("copying", "snapshot") }, async (h) => {
+        expect(await h.daemon.ctr(["plugins", "ls", "id==copying"])).toMatch(/snapshotter\.v1 +copying +\S+ +ok/);
+        await useSnapshotter(h, "copying");
+        expect(snapshotsIn(peer.root)).toEqual([]);
+        await peer.stop();
+        expect(peer.exitStatus()).toBe("exit code 0");
+        expect(readdirSync(join(dir.path, "a"))).not.toContain("p.sock");
+      });
+    });
+  }
+});
+
+/** Directories of snapshots below the root of a snapshotter. */
+function snapshotsIn(root: string): string[] {
+  return readdirSync(join(root, "snapshots"));
+}
+
+/** Hashes of the blobs below the root of a content store. */
+function blobsIn(root: string): string[] {
+  try {
+    return readdirSync(join(root, "blobs/sha256"));
+  } catch {
+    // A store that never had a blob has no directory for them.
+    return [];
+  }
+}
+
+describe("4: a content store in a process of its own", () => {
+  const builtIn = "io.containerd.content.v1.content";
+
+  /** Pulls and runs; the blobs are in the peer's files only, and go when the image does. */
+  async function useContent(h: Harness, peer: Peer): Promise<void> {
+    const { daemon, image } = h;
+    await daemon.ctr(["images", "pull", "--plain-http", image]);
+    expect(await daemon.ctr(["run", "--rm", image, daemon.id("echo"), "echo", "hi"])).toBe("hi\n");
+    const listed = (await daemon.ctr(["content", "ls", "-q"])).trim().split("\n");
+    expect(listed).toHaveLength(3);
+    expect(
+      blobsIn(peer.root)
+        .map((hex) => `sha256:${hex}`)
+        .toSorted(),
+    ).toEqual(listed.toSorted());
+    expect(blobsIn(join(daemon.root, builtIn))).toEqual([]);
+    await daemon.ctr(["images", "rm", "--sync", image]);
+    expect(blobsIn(peer.root)).toEqual([]);
+  }
+
+  peerTest("is the store of the real containerd", ["containerd"], async () => {
+    const peer = new Peer(app, content, join(dir.path, "c"));
+    await withDaemon("containerd", { peers: [peer], config: peer.table("other", "content"), disabled: builtIn }, (h) =>
+      useContent(h, peer),
+    );
+  });
+});
