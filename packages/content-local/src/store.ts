@@ -15,12 +15,11 @@ import type {
 } from "@ctrd/core/content";
 import type { CallContext } from "@ctrd/core/context";
 import { isDigest } from "@ctrd/core/digests";
-import { alreadyExists, invalidArgument, notFound, notImplemented } from "@ctrd/core/errors";
+import { alreadyExists, diskError, invalidArgument, notFound, notImplemented } from "@ctrd/core/errors";
 import { compileFilters, contentAdaptor, ingestAdaptor } from "@ctrd/core/filters";
 import type { Logger } from "@ctrd/core/log";
 import { silentLogger } from "@ctrd/core/log";
 import { Blobs } from "./blobs.ts";
-import { diskError } from "./disk-errors.ts";
 import { HashThread } from "./hash-thread.ts";
 import { listIngests, openIngest, readIngest, removeBrokenIngests } from "./ingests.ts";
 import type { Layout } from "./layout.ts";

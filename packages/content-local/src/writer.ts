@@ -10,6 +10,7 @@ import type { DigestAlgorithm } from "@ctrd/core/digests";
 import {
   alreadyExists,
   canceled,
+  diskError,
   errnoOf,
   failedPrecondition,
   invalidArgument,
@@ -18,7 +19,6 @@ import {
 } from "@ctrd/core/errors";
 import { now } from "@ctrd/core/records";
 import type { Blobs } from "./blobs.ts";
-import { diskError } from "./disk-errors.ts";
 import type { HashThread } from "./hash-thread.ts";
 import type { OpenIngest } from "./ingests.ts";
 import { writeUpdatedAt } from "./ingests.ts";

@@ -116,3 +116,17 @@ export function errnoOf(error: unknown): string | undefined {
   if (typeof error !== "object" || error === null || !("code" in error)) return undefined;
   return typeof error.code === "string" && /^E[A-Z0-9]+$/.test(error.code) ? error.code : undefined;
 }
+
+/**
+ * What to throw for a failure that may be one of a full disk: `resource-exhausted` when no space, inode or quota is
+ * left, else the error itself.
+ *
+ * @param operation object and operation, as `write ingest "x"`
+ */
+export function diskError(operation: string, error: unknown): unknown {
+  const full = errnoOf(error) === "ENOSPC" || errnoOf(error) === "EDQUOT";
+  if (!full) return error;
+  return resourceExhausted(`${operation}: ${messageOf(error)} (free space or inodes, or raise the quota)`, {
+    cause: error,
+  });
+}

@@ -57,13 +57,15 @@ export class Bundle {
   async #fill(spec: Uint8Array): Promise<void> {
     const work = workPath(this.#dirs, this.namespace, this.id);
     mkfifo(this.file(BundleFile.log), 0o700);
-    await Promise.all([
+    const steps = await Promise.allSettled([
       writeFile(this.file(BundleFile.config), spec),
       mkdir(this.file(BundleFile.rootfs), { mode: 0o711 }),
       symlink(work, this.file(BundleFile.work)),
       makeWorkDirectory(work),
       this.#openToUserNamespace(spec),
     ]);
+    // All have ended: none makes anything any more when a failure has the bundle removed.
+    for (const step of steps) if (step.status === "rejected") throw step.reason;
   }
 
   /** The container's root must be able to pass through the bundle to its rootfs. */

@@ -5,7 +5,7 @@
  */
 import { constants } from "node:os";
 import type { CallContext } from "@ctrd/core/context";
-import { isKind, messageOf } from "@ctrd/core/errors";
+import { diskError, isKind, messageOf } from "@ctrd/core/errors";
 import type { Any } from "@ctrd/core/records";
 import type { CreateTaskOptions } from "@ctrd/core/tasks";
 import type { Endpoint } from "./address.ts";
@@ -53,7 +53,7 @@ export async function createTask(
     createBundle(manager, bundle, options.spec.value),
     manager.lookup.program(options.runtime),
   ]);
-  if (made.status === "rejected") throw made.reason;
+  if (made.status === "rejected") throw diskError(`create task ${id}`, made.reason);
   let parts: ShimParts | undefined;
   try {
     if (looked.status === "rejected") throw looked.reason;
@@ -69,7 +69,7 @@ export async function createTask(
   } catch (error) {
     if (parts === undefined) await removeBundle(manager, bundle);
     else await discard(manager, parts);
-    throw error;
+    throw diskError(`create task ${id}`, error);
   }
 }
 
@@ -96,19 +96,61 @@ async function launch(
   try {
     // Not stopped by the caller's signal: half-started, it could not be found again to be ended.
     const signal = AbortSignal.timeout(dialTimeoutMs);
-    const [endpoint] = await Promise.all([
+    const [started, noted] = await Promise.allSettled([
       startShim(manager.lookup, program, bundle, manager.settings, options, signal),
       bundle.writeShimBinary(program.path),
     ]);
-    const [connection] = await Promise.all([
-      connectShim(endpoint, { timeoutMs: dialTimeoutMs, retry: true }),
-      bundle.writeEndpoint(endpoint),
-    ]);
-    const client = new TaskClient(connection, endpoint.version, bundle.namespace);
-    return { bundle, endpoint, client, binary: program.path, log, sandboxed: false };
+    if (started.status === "rejected") throw started.reason;
+    const endpoint = started.value;
+    try {
+      if (noted.status === "rejected") throw noted.reason;
+      const client = await connectNoted(bundle, endpoint);
+      return { bundle, endpoint, client, binary: program.path, log, sandboxed: false };
+    } catch (error) {
+      await endStarted(manager, bundle, endpoint);
+      throw error;
+    }
   } catch (error) {
     log.close();
     throw error;
+  }
+}
+
+/** Connects to a started shim, and notes in the bundle how. */
+async function connectNoted(bundle: Bundle, endpoint: Endpoint): Promise<TaskClient> {
+  const [connected, noted] = await Promise.allSettled([
+    connectShim(endpoint, { timeoutMs: dialTimeoutMs, retry: true }),
+    bundle.writeEndpoint(endpoint),
+  ]);
+  if (connected.status === "rejected") throw connected.reason;
+  if (noted.status === "fulfilled") return new TaskClient(connected.value, endpoint.version, bundle.namespace);
+  connected.value.close();
+  throw noted.reason;
+}
+
+/** Ends a shim that was started in vain. Once its bundle is gone nobody would find it again. */
+async function endStarted(manager: ShimManager, bundle: Bundle, endpoint: Endpoint): Promise<void> {
+  try {
+    const connection = await connectShim(endpoint, { timeoutMs: manager.timeouts.shutdown, retry: true });
+    await shutDown(manager, bundle, new TaskClient(connection, endpoint.version, bundle.namespace));
+    connection.close();
+  } catch (error) {
+    manager.log.error({ task: bundle.id, err: messageOf(error) }, "end started shim, it may be left running");
+  }
+}
+
+/** How long the end of a shim is awaited that has answered to Shutdown. */
+const endMs = 200;
+
+/** Asks a shim to end. A failure is logged. */
+async function shutDown(manager: ShimManager, bundle: Bundle, client: TaskClient): Promise<void> {
+  const closed = new Promise<void>((resolve) => client.connection.onClose(() => resolve()));
+  try {
+    await client.call("shutdown", { id: bundle.id, now: true }, { timeoutMs: manager.timeouts.shutdown });
+    // One that serves its group's other containers answers and stays.
+    await Promise.race([closed, new Promise((resolve) => setTimeout(resolve, endMs))]);
+  } catch (error) {
+    if (!isClosed(error)) manager.log.warn({ task: bundle.id, err: messageOf(error) }, "shut down shim");
   }
 }
 
@@ -186,18 +228,8 @@ async function callCreate(
 /** Ends a shim whose Create failed, with whatever it had made already. */
 async function discard(manager: ShimManager, parts: ShimParts): Promise<void> {
   const { bundle, client, binary } = parts;
-  const { shutdown } = manager.timeouts;
   const clean = await deleteFailed(manager, parts);
-  try {
-    if (!parts.sandboxed) {
-      const closed = new Promise<void>((resolve) => client.connection.onClose(() => resolve()));
-      await client.call("shutdown", { id: bundle.id, now: true }, { timeoutMs: shutdown });
-      // A shim that serves its group's other containers answers and stays.
-      await Promise.race([closed, new Promise((resolve) => setTimeout(resolve, 200))]);
-    }
-  } catch (error) {
-    if (!isClosed(error)) manager.log.warn({ task: bundle.id, err: messageOf(error) }, "shut down shim");
-  }
+  if (!parts.sandboxed) await shutDown(manager, bundle, client);
   client.connection.close();
   parts.log?.close();
   if (clean) await removeBundle(manager, bundle);

@@ -1,9 +1,10 @@
 import { existsSync, mkdirSync, readdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
+import { mountAll, unmountAll, UnmountFlag } from "@ctrd/sys";
 import { describe, expect, it } from "vitest";
 import { isAlive, shimPid, until } from "../test/harness.ts";
-import { bundleOf, end, failure, rt, sleeper, started, useRealShims } from "../test/real-shims.ts";
+import { bundleOf, create, end, failure, rt, sleeper, started, useRealShims } from "../test/real-shims.ts";
 
 useRealShims();
 
@@ -32,6 +33,36 @@ describe("a shim that is killed", () => {
     const deleted = await failure(rt.runtime.delete(rt.harness.ctx, task.id));
     expect(deleted).toMatch(/^resolved|^not-found: task raced not found/);
     await until("cleanup", () => !existsSync(bundleOf("raced")));
+  });
+});
+
+describe("a full disk", () => {
+  /** Room for the bundle's own files (its directory, log, config.json, rootfs, work) and `more` of what follows. */
+  async function createWithRoomFor(more: number): Promise<string> {
+    const directory = join(rt.harness.stateDir, rt.harness.namespace);
+    mkdirSync(directory);
+    mountAll([{ type: "tmpfs", source: "tmpfs", target: "", options: [`nr_inodes=${6 + more}`] }], directory);
+    try {
+      const result = await failure(create("full", { args: sleeper }));
+      expect(readdirSync(directory)).toEqual([]);
+      return result;
+    } finally {
+      // The log of the shim is read a moment longer.
+      unmountAll(directory, UnmountFlag.Detach);
+    }
+  }
+
+  it.each([
+    { what: "a file of the bundle", room: -1, message: /^resource-exhausted: create task full: ENOSPC/ },
+    { what: "the shim's own address file", room: 1, message: /^unknown: .*no space left on device/ },
+    {
+      what: "the note of how to reach the shim, which runs then",
+      room: 2,
+      message: /^resource-exhausted: create task full: ENOSPC/,
+    },
+  ])("without room for $what fails the create and leaves nothing", async ({ room, message }) => {
+    expect(await createWithRoomFor(room)).toMatch(message);
+    await end(await started("after", sleeper));
   });
 });
 

@@ -4,7 +4,7 @@
  */
 import { mkdirSync, readdirSync, renameSync, rmSync } from "node:fs";
 import type { CallContext } from "@ctrd/core/context";
-import { errnoOf, messageOf, resourceExhausted } from "@ctrd/core/errors";
+import { diskError, messageOf } from "@ctrd/core/errors";
 import { compileFilters, snapshotAdaptor } from "@ctrd/core/filters";
 import type { Logger } from "@ctrd/core/log";
 import { silentLogger } from "@ctrd/core/log";
@@ -218,10 +218,7 @@ class DirectorySnapshotter implements Snapshotter {
       if (filling !== undefined) await filling;
       renameSync(directory, this.#directories.of(id));
     } catch (error) {
-      if (errnoOf(error) !== "ENOSPC" && errnoOf(error) !== "EDQUOT") throw error;
-      throw resourceExhausted(`create snapshot "${info.name}": ${messageOf(error)} (free space or inodes)`, {
-        cause: error,
-      });
+      throw diskError(`create snapshot "${info.name}"`, error);
     }
   }
 
