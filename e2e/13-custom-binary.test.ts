@@ -2,6 +2,7 @@
 import { copyFileSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { busyboxImage, pushImage, startRegistry, type TestRegistry } from "@ctrd/testkit/fixtures";
+import { packPackages } from "../tools/pack.ts";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { createApp, idlePlugin } from "./support/app-folder.ts";
 import { programDirectory, startBinary } from "./support/binary.ts";
@@ -10,6 +11,8 @@ import { daemonCommand, type Daemon } from "./support/daemon.ts";
 import { watchEvents } from "./support/events.ts";
 import { closeDaemon, removeClientFifos } from "./support/leaks.ts";
 import { runName } from "./support/machine-state.ts";
+import { Machine } from "./support/machine.ts";
+import { startNpmRegistry } from "./support/npm-registry.ts";
 import { repository, requirePeers } from "./support/peers.ts";
 import { alive } from "./support/processes.ts";
 import { tableRows, wordRows } from "./support/table.ts";
@@ -233,3 +236,28 @@ test("7: it says that its plugins are fixed, and that it makes no executables", 
     `ctrd: ${binary} is a single executable and cannot make another; use the ctrd of the npm package @ctrd/server\n`,
   );
 });
+
+test("7: with packages from a registry, `ctrd build` asks for its builder, and then builds", async () => {
+  await using npm = await startNpmRegistry();
+  npm.publish(packPackages(join(dir, "packages")));
+  const machineDir = join(dir, "machine");
+  mkdirSync(machineDir);
+  const machine = new Machine(machineDir, npm.url);
+  const folder = join(dir, "installed");
+  mkdirSync(folder);
+  writeFileSync(join(folder, "package.json"), JSON.stringify({ name: "installed", version: "1.0.0", private: true }));
+  await machine.run(folder, "npm", "install", "@ctrd/server");
+  const command = join(folder, "node_modules/.bin/ctrd");
+  const args = ["build", "--output", "out/ctrd"];
+  const refused = await run(command, args, { cwd: folder, env: machine.env });
+  expect(refused).toMatchObject({
+    code: 1,
+    stderr: `ctrd: building an executable needs the package @ctrd/build; run "npm install --save-dev @ctrd/build" in ${folder}\n`,
+  });
+  await machine.run(folder, "npm", "install", "--save-dev", "@ctrd/build");
+  const built = await run(command, args, { cwd: folder, env: machine.env });
+  expect(built.code, describe(built)).toBe(0);
+  expect(built.stdout).toMatch(new RegExp(`^${folder}/out/ctrd: 1\\d\\d MiB with @ctrd/content-local, `));
+  const version = await run(join(folder, "out/ctrd"), ["--version"], { env: environment });
+  expect(version).toMatchObject({ code: 0, stdout: expect.stringMatching(/^ctrd \d/) });
+}, 180_000);
