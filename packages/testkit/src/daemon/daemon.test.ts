@@ -26,7 +26,7 @@ test("a daemon that is stopped while containers run leaves nothing behind", asyn
   const name = "example.test/busybox:1";
   const archive = join(files.path, "busybox.tar");
   await writeOciArchive(archive, [{ image: await busyboxImage(), containerdName: name }]);
-  const daemon = await startTestDaemon();
+  await using daemon = await startTestDaemon();
   const base = join(daemon.address, "..");
   const leaks = await leakCheck({ root: base, markers: ["testkit-left"] });
   expect(await daemon.ctr(["images", "import", archive])).toMatchObject({ exitCode: 0 });

@@ -10,7 +10,7 @@
  */
 import type { CallContext } from "@ctrd/core/context";
 import { createContext } from "@ctrd/core/context";
-import { failedPrecondition, invalidArgument } from "@ctrd/core/errors";
+import { failedPrecondition, internal, invalidArgument } from "@ctrd/core/errors";
 import { RuntimePlugin } from "@ctrd/core/tasks";
 import type { RpcChannel } from "@ctrd/services";
 import { openChannel } from "@ctrd/services";
@@ -82,6 +82,10 @@ export async function startTestDaemon(options: TestDaemonOptions = {}): Promise<
       config: configOf(dirs, options.config ?? {}),
       log: createLineLogger(logs),
     });
+    if (daemon.config.address !== dirs.address) {
+      // Another version of the server, which reads the configuration otherwise, must not start on the machine's own.
+      throw internal(`the daemon would serve ${daemon.config.address}, not ${dirs.address}: its server does not fit`);
+    }
     await daemon.start();
     if (options.mustInitialise ?? true) await checkPlugins(daemon, options.plugins ?? []);
   } catch (error) {
