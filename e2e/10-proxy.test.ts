@@ -3,10 +3,12 @@ import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { tempDir, type TempDir } from "@ctrd/testkit/fixtures";
 import { afterAll, beforeAll, describe, expect } from "vitest";
-import { runOk } from "./support/command.ts";
+import { runOk, sleep, until } from "./support/command.ts";
+import type { Daemon } from "./support/daemon.ts";
 import { openHarness, type Harness } from "./support/harness.ts";
 import { peerTest } from "./support/peers.ts";
 import { content, copying, installPeers, overlay, Peer, type PeerPackage } from "./support/proxy-peers.ts";
+import { SnapshotLoad } from "./support/snapshot-load.ts";
 import { tableRows } from "./support/table.ts";
 
 let dir: TempDir;
@@ -149,3 +151,61 @@ describe("4: a content store in a process of its own", () => {
     );
   });
 });
+
+describe("5: a peer that is killed", () => {
+  peerTest("fails its calls at once, serves again when it is back, and disturbs nothing else", [], async () => {
+    const peer = new Peer(app, copying, join(dir.path, "k"));
+    await withDaemon(
+      "ctrd",
+      { peers: [peer], config: peer.table("copying", "snapshot") },
+      async ({ daemon, image }) => {
+        await daemon.ctr(["images", "pull", "--plain-http", image]);
+        const id = daemon.id("bystander");
+        await daemon.ctr(["run", "-d", image, id, "sleep", "1000"]);
+        const state = async (): Promise<string> =>
+          /state +(.*?) *$/m.exec(await daemon.ctr(["plugins", "ls", "-d", "id==copying"]))?.[1] ?? "";
+        expect(await state()).toBe("connected");
+
+        const load = await SnapshotLoad.start(app, daemon, "copying", 24);
+        await until("the load runs", () => load.calls().length > 500);
+        const killed = Date.now();
+        await peer.kill9();
+        await until("calls fail", () => load.calls().some(({ kind }) => kind !== undefined));
+        expect(await state()).toMatch(/^unreachable since \S+Z: /);
+        // Others go on meanwhile: a snapshotter, a container, and what needs neither.
+        expect(await daemon.ctr(["run", "--rm", image, daemon.id("meanwhile"), "echo", "hi"])).toBe("hi\n");
+        expect(await daemon.ctr(["tasks", "exec", "--exec-id", "meanwhile", id, "echo", "there"])).toBe("there\n");
+        await sleep(1_000);
+        const back = Date.now();
+        await peer.start();
+        const served = await until("calls succeed again", () =>
+          load.calls().find(({ at, kind }) => at > back && kind === undefined),
+        );
+        expect(served.at + served.ms - back).toBeLessThan(6_000);
+        expect(await state()).toBe("connected");
+        await sleep(300);
+        await load.stop();
+
+        const failed = load.calls().filter(({ kind }) => kind !== undefined && kind !== "not-found");
+        expect(failed.filter(({ at }) => at > killed).length).toBeGreaterThan(24);
+        expect(failed.filter(({ kind, ms }) => kind !== "unavailable" || ms > 1_000)).toEqual([]);
+        const plugin = `proxy plugin io.containerd.snapshotter.v1.copying at ${peer.address}: `;
+        expect(failed.filter(({ message = "" }) => !message.startsWith(plugin))).toEqual([]);
+        expect(failed[0]?.message).toMatch(/; start the process that serves it, or correct the address in /);
+        expect(logged(daemon, "proxy plugin unreachable")).toBe(1);
+        expect(logged(daemon, "proxy plugin connected")).toBe(2);
+
+        await daemon.ctr(["tasks", "rm", "-f", id]);
+        await daemon.ctr(["containers", "rm", id]);
+        // A collection finds what calls made before they failed.
+        await daemon.ctr(["images", "rm", "--sync", image]);
+        expect(snapshotsIn(peer.root)).toEqual([]);
+      },
+    );
+  });
+});
+
+/** How often a message is in the log of a daemon. */
+function logged(daemon: Daemon, message: string): number {
+  return daemon.logs().split(`"msg":"${message}"`).length - 1;
+}
