@@ -60,3 +60,13 @@ describe("planCompare", () => {
     });
   });
 });
+
+it("refuses what only a mount manager can do, also where nothing would be mounted", () => {
+  const made = mount("overlay", "overlay", "X-containerd.mkdir.path=/u:0755", "upperdir=/u", "lowerdir=/a");
+  const refusal = expect.objectContaining({
+    kind: "not-implemented",
+    message: expect.stringContaining("mount manager"),
+  });
+  expect(() => planApply([made])).toThrow(refusal);
+  expect(() => planCompare([], [mount("bind", "/a", "rbind"), mount("format/bind", "/b")])).toThrow(refusal);
+});

@@ -5,6 +5,7 @@
  */
 import { failedPrecondition } from "@ctrd/core/errors";
 import type { Mount } from "@ctrd/core/records";
+import { refuseManaged } from "@ctrd/sys";
 
 /** Where a layer goes. */
 export type ApplyTarget =
@@ -37,8 +38,9 @@ interface OverlayDirectories {
   others: string[];
 }
 
-/** @throws ContainerdError `failed-precondition` for a read-only bind mount */
+/** @throws ContainerdError `failed-precondition` for a read-only bind mount; as `refuseManaged` */
 export function planApply(mounts: readonly Mount[]): ApplyTarget {
+  refuseManaged(mounts);
   const [only] = mounts;
   if (mounts.length === 1 && only !== undefined && only.target === "") {
     const overlay = overlayOf(only);
@@ -53,8 +55,9 @@ export function planApply(mounts: readonly Mount[]): ApplyTarget {
   return { kind: "mounts", mounts: [...mounts] };
 }
 
-/** How to read both sides without writing to either. */
+/** How to read both sides without writing to either. @throws ContainerdError as `refuseManaged` */
 export function planCompare(lower: readonly Mount[], upper: readonly Mount[]): ComparePlan {
+  refuseManaged([...lower, ...upper]);
   return { lower: readOnlyTree(lower), upper: readOnlyTree(upper), guide: guideOf(lower, upper) };
 }
 
@@ -92,7 +95,7 @@ function readOnly(mount: Mount): Mount {
 
 function isPlainBind(mount: Mount): boolean {
   const bind = mount.type === "bind" || mount.options.includes("bind") || mount.options.includes("rbind");
-  return bind && !mount.options.some((word) => /^(?:uidmap=|gidmap=|X-containerd\.|remount$)/.test(word));
+  return bind && !mount.options.some((word) => /^(?:uidmap=|gidmap=|remount$)/.test(word));
 }
 
 function overlayOf(mount: Mount): OverlayDirectories | undefined {

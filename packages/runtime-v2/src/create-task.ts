@@ -8,6 +8,7 @@ import type { CallContext } from "@ctrd/core/context";
 import { diskError, isKind, messageOf } from "@ctrd/core/errors";
 import type { Any } from "@ctrd/core/records";
 import type { CreateTaskOptions } from "@ctrd/core/tasks";
+import { managerNeeds, refuseManaged } from "@ctrd/sys";
 import type { Endpoint } from "./address.ts";
 import { parseEndpoint } from "./address.ts";
 import { Bundle } from "./bundle.ts";
@@ -16,7 +17,7 @@ import { cleanUpDeadShim, removeBundle } from "./dead-shim.ts";
 import type { RuntimeDirs } from "./layout.ts";
 import { BundleFile } from "./layout.ts";
 import type { ShimManager } from "./manager.ts";
-import { startShim } from "./shim-binary.ts";
+import { runtimeInfo, startShim } from "./shim-binary.ts";
 import { ShimLog } from "./shim-log.ts";
 import type { ShimParts } from "./shim.ts";
 import { isClosed, TaskClient } from "./task-client.ts";
@@ -48,6 +49,7 @@ export async function createTask(
   id: string,
   options: CreateTaskOptions,
 ): Promise<CreatedTask> {
+  await checkRootfs(ctx, manager, options);
   const bundle = new Bundle(dirs, ctx.namespace, id);
   const [made, looked] = await Promise.allSettled([
     createBundle(manager, bundle, options.spec.value),
@@ -70,6 +72,38 @@ export async function createTask(
     if (parts === undefined) await removeBundle(manager, bundle);
     else await discard(manager, parts);
     throw diskError(`create task ${id}`, error);
+  }
+}
+
+/** Annotation of a runtime's information: types of mounts, comma-separated, that its shim does itself. */
+const allowedMounts = "containerd.io/runtime-allow-mounts";
+
+/**
+ * Refuses a rootfs that needs a mount manager, unless the shim says that it does such mounts itself. It is asked only
+ * then.
+ *
+ * @throws ContainerdError as `refuseManaged`
+ */
+async function checkRootfs(ctx: CallContext, manager: ShimManager, options: CreateTaskOptions): Promise<void> {
+  const { rootfs, runtime } = options;
+  if (rootfs.every((mount) => managerNeeds(mount) === undefined)) return;
+  const allowed = await mountsOfShim(await manager.lookup.path(runtime), effectiveOptions(options), ctx.signal);
+  refuseManaged(rootfs, allowed);
+}
+
+async function mountsOfShim(path: string, options: Any | undefined, signal: AbortSignal): Promise<Set<string>> {
+  try {
+    const { annotations } = await runtimeInfo(path, options, signal);
+    return new Set(
+      annotations
+        .get(allowedMounts)
+        ?.split(",")
+        .map((entry) => entry.trim()),
+    );
+  } catch (error) {
+    // A 1.x shim, which knows no such mounts.
+    if (isKind(error, "not-implemented")) return new Set();
+    throw error;
   }
 }
 

@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { BootstrapParams } from "@ctrd/api/runtime/bootstrap/v1/bootstrap";
 import { TaskDefinition as TaskV2 } from "@ctrd/api/runtime/task/v2/shim";
 import { TaskDefinition as TaskV3 } from "@ctrd/api/runtime/task/v3/shim";
+import { RuntimeInfo } from "@ctrd/api/types/introspection";
 import { ContainerdError, notFound, notImplemented } from "@ctrd/core/errors";
 import { ttrpcNamespaceHeader } from "@ctrd/core/namespaces";
 import type { CreateTaskOptions } from "@ctrd/core/tasks";
@@ -61,6 +62,7 @@ for last; do :; done
 case "$last" in
   -v) printf '%s\\n' '${version}';;
   start) echo "$PWD $*" > ${harness.dir}/args; cat > ${harness.dir}/input; ${answer};;
+  -info) cat ${harness.dir}/info;;
   delete) echo "$PWD $*" > ${harness.dir}/delete-args;;
 esac
 `;
@@ -95,6 +97,42 @@ afterEach(async () => {
   server.close();
   io.close();
   await harness.close();
+});
+
+describe("a rootfs for the mount manager", () => {
+  const rootfs = [{ type: "format/erofs", source: "/img", target: "", options: ["X-containerd.format.x=1"] }];
+
+  it("is refused before anything is made, by a shim that does not do it and by one that is too old to tell", async () => {
+    writeShim("containerd-shim-fake-v1", "");
+    writeFileSync(join(harness.dir, "info"), RuntimeInfo.encode(RuntimeInfo.create({ name: "fake" })).finish());
+    await open();
+    for (const name of ["io.containerd.fake.v1", "/usr/bin/containerd-shim-runc-v2"]) {
+      expect(await failure(runtime.create(harness.ctx, "t", options({ rootfs, runtime: name })))).toMatch(
+        /^not-implemented: mount of type "format\/erofs" from "\/img": "format\/" is for containerd's mount manager/,
+      );
+    }
+    expect(existsSync(join(harness.stateDir, harness.namespace))).toBe(false);
+    expect(existsSync(join(harness.dir, "args"))).toBe(false);
+  });
+
+  it("goes as it is to a shim that does such mounts itself", async () => {
+    let received: unknown;
+    server.register(TaskV3, {
+      ...fakeHandlers(3),
+      create: async (_call, request) => {
+        received = request.rootfs;
+        return { pid: 77 };
+      },
+    });
+    writeShim("containerd-shim-fake-v1", `printf '{"version":3,"address":"unix://${socket()}","protocol":"ttrpc"}'`);
+    const annotations = new Map([["containerd.io/runtime-allow-mounts", "mkdir/*,format/*"]]);
+    const info = RuntimeInfo.create({ name: "fake", annotations });
+    writeFileSync(join(harness.dir, "info"), RuntimeInfo.encode(info).finish());
+    await open();
+    await runtime.create(harness.ctx, "t", options({ rootfs }));
+    expect(received).toEqual(rootfs);
+    await runtime.delete(harness.ctx, "t");
+  });
 });
 
 describe("a shim's start", () => {

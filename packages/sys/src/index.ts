@@ -51,6 +51,8 @@ export {
 } from "./files.ts";
 export type { KernelVersion } from "./kernel-version.ts";
 export { kernelAtLeast, kernelVersion, parseKernelVersion } from "./kernel-version.ts";
+export type { ManagerNeeds } from "./managed-mounts.ts";
+export { managerNeeds, refuseManaged } from "./managed-mounts.ts";
 export { mount, unmount, unmountAll } from "./mount.ts";
 export { mountAll } from "./mount-all.ts";
 export { MountFlag, UnmountFlag } from "./mount-flags.ts";

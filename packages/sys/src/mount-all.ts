@@ -8,6 +8,7 @@ import { readlinkSync } from "node:fs";
 import { unavailable } from "@ctrd/core/errors";
 import type { Mount } from "@ctrd/core/records";
 import { AT_FDCWD, close, openat, openat2, ResolveFlag } from "./at.ts";
+import { refuseManaged } from "./managed-mounts.ts";
 import { mount, unmount } from "./mount.ts";
 import { MountFlag, UnmountFlag } from "./mount-flags.ts";
 import { parseMountOptions } from "./mount-options.ts";
@@ -34,9 +35,10 @@ const perMountFlags =
  * Performs `mounts` in order at `target`; a mount's own `target` is a path inside it, and symbolic links on the way
  * cannot lead outside. When one fails those before it are unmounted again.
  *
- * @throws SysError; ContainerdError as `parseMountOptions` does
+ * @throws SysError; ContainerdError as `parseMountOptions` and `refuseManaged` do
  */
 export function mountAll(mounts: readonly Mount[], target: string): void {
+  refuseManaged(mounts);
   const done: string[] = [];
   try {
     for (const one of mounts) {
