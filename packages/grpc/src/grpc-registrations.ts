@@ -36,6 +36,7 @@ import {
   serveTasks,
   serveVersion,
 } from "@ctrd/services";
+import { publishingController } from "./services/sandbox-controllers.ts";
 
 function grpc(
   id: string,
@@ -89,9 +90,12 @@ export const grpcRegistrations: readonly AnyRegistration[] = [
   }),
   grpc("healthcheck", [], () => createHealth().service),
   grpc("leases", [LeasePlugin], (ic) => serveLeases(ic.get(LeasePlugin))),
-  grpc("sandbox-controllers", [optional(SandboxControllerPlugin)], (ic) =>
-    serveSandboxControllers(sandboxControllerLookup(ic.getById(SandboxControllerPlugin))),
-  ),
+  grpc("sandbox-controllers", [EventPlugin, optional(SandboxControllerPlugin)], (ic) => {
+    const events = ic.get(EventPlugin);
+    const controllers = [...ic.getById(SandboxControllerPlugin)];
+    const publishing = controllers.map(([id, controller]) => [id, publishingController(controller, events)] as const);
+    return serveSandboxControllers(sandboxControllerLookup(new Map(publishing)));
+  }),
   grpc("sandboxes", [SandboxStorePlugin], (ic) => serveSandboxes(ic.get(SandboxStorePlugin))),
   grpc("version", [], (ic) => serveVersion(ic.daemon)),
 ];

@@ -1,6 +1,7 @@
 import { ContainerCreate, ContainerUpdate } from "@ctrd/api/events/container";
 import { ImageCreate } from "@ctrd/api/events/image";
 import { NamespaceCreate } from "@ctrd/api/events/namespace";
+import { SandboxExit } from "@ctrd/api/events/sandbox";
 import { RuntimeInfo, RuntimeRequest } from "@ctrd/api/types/introspection";
 import type { Container, ContainerStore } from "@ctrd/core/containers";
 import { createContext } from "@ctrd/core/context";
@@ -11,6 +12,7 @@ import type { ImageStore } from "@ctrd/core/images";
 import type { NamespaceStore } from "@ctrd/core/namespaces";
 import type { PluginStatus } from "@ctrd/core/plugin";
 import type { Any, Descriptor } from "@ctrd/core/records";
+import type { Sandbox, SandboxController } from "@ctrd/core/sandboxes";
 import type { TaskRuntime } from "@ctrd/core/tasks";
 import { protoAny } from "@ctrd/core/typeurl";
 import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
@@ -22,6 +24,7 @@ import { diffService } from "./diff.ts";
 import { imagesService } from "./images.ts";
 import { introspectionService } from "./introspection.ts";
 import { namespacesService } from "./namespaces.ts";
+import { publishingController } from "./sandbox-controllers.ts";
 
 const ctx = createContext({ namespace: "default" });
 const labels = new Map([["a", "b"]]);
@@ -82,6 +85,30 @@ describe("containers service", () => {
     await expect(service.create(ctx, container)).rejects.toThrow();
     await expect(service.delete(ctx, "c")).rejects.toThrow();
     expect(published).toEqual([]);
+  });
+});
+
+describe("sandbox controllers", () => {
+  it("tell what becomes of sandboxes, and nothing of a failure", async () => {
+    const { events, published } = recordedEvents();
+    const exit = { exitStatus: 7, exitedAt: { seconds: 1n, nanos: 2 } };
+    const controller = {
+      create: async () => {},
+      start: async () => ({ pid: 1 }),
+      wait: async () => exit,
+      stop: refuse,
+    } as unknown as SandboxController;
+    const publishing = publishingController(controller, events);
+    await publishing.create(ctx, { sandboxId: "s" } as Sandbox);
+    expect(await publishing.start(ctx, "s")).toEqual({ pid: 1 });
+    expect(await publishing.wait(ctx, "s")).toBe(exit);
+    await expect(publishing.stop(ctx, "s", 0)).rejects.toMatchObject({ kind: "not-found" });
+    expect(published.map(([namespace, topic, event]) => [namespace, topic, event.typeUrl])).toEqual([
+      ["default", "/sandboxes/create", "containerd.events.SandboxCreate"],
+      ["default", "/sandboxes/start", "containerd.events.SandboxStart"],
+      ["default", "/sandboxes/exit", "containerd.events.SandboxExit"],
+    ]);
+    expect(SandboxExit.decode(published[2]![2].value)).toEqual({ sandboxId: "s", ...exit });
   });
 });
 

@@ -1,21 +1,20 @@
-import { invalidArgument } from "@ctrd/core/errors";
+import { invalidArgument, notFound } from "@ctrd/core/errors";
 import type { SandboxController } from "@ctrd/core/sandboxes";
 
-/** Sandbox controllers by name (`sandboxer`). @throws `invalid-argument` for an unknown name */
+/** Sandbox controllers by name (`sandboxer`). @throws `invalid-argument` for an empty name, `not-found` */
 export interface SandboxControllerLookup {
   get(sandboxer: string): SandboxController;
 }
 
-/** Sandbox controllers by name; when there is one only, it is also meant by the empty name. */
+/** Sandbox controllers by name, with containerd's errors for an empty and an unknown name. */
 export function sandboxControllerLookup(controllers: ReadonlyMap<string, SandboxController>): SandboxControllerLookup {
   return {
     get(sandboxer) {
-      const [only] = controllers.values();
-      if (sandboxer === "" && controllers.size === 1 && only !== undefined) return only;
+      if (sandboxer === "") throw invalidArgument("sandboxer must be set: the name of a sandbox controller");
       const controller = controllers.get(sandboxer);
       if (controller !== undefined) return controller;
       const known = [...controllers.keys()].join(", ") || "none";
-      throw invalidArgument(`sandbox controller "${sandboxer}" is not loaded, loaded are: ${known}`);
+      throw notFound(`sandbox controller "${sandboxer}" (loaded: ${known})`);
     },
   };
 }
