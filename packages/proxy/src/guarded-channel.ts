@@ -80,7 +80,6 @@ class GuardedCall {
 
   /** @throws ContainerdError `unavailable` while the peer is away */
   check(): void {
-    this.#caller.throwIfAborted();
     if (this.#peer.away) throw this.#peer.error(undefined);
   }
 
