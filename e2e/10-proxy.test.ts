@@ -127,27 +127,52 @@ function blobsIn(root: string): string[] {
 describe("4: a content store in a process of its own", () => {
   const builtIn = "io.containerd.content.v1.content";
 
-  /** Pulls and runs; the blobs are in the peer's files only, and go when the image does. */
-  async function useContent(h: Harness, peer: Peer): Promise<void> {
+  /** Pulls and runs; the blobs are in the files below `root` only. */
+  async function useContent(h: Harness, root: string): Promise<void> {
     const { daemon, image } = h;
     await daemon.ctr(["images", "pull", "--plain-http", image]);
     expect(await daemon.ctr(["run", "--rm", image, daemon.id("echo"), "echo", "hi"])).toBe("hi\n");
     const listed = (await daemon.ctr(["content", "ls", "-q"])).trim().split("\n");
     expect(listed).toHaveLength(3);
     expect(
-      blobsIn(peer.root)
+      blobsIn(root)
         .map((hex) => `sha256:${hex}`)
         .toSorted(),
     ).toEqual(listed.toSorted());
     expect(blobsIn(join(daemon.root, builtIn))).toEqual([]);
-    await daemon.ctr(["images", "rm", "--sync", image]);
-    expect(blobsIn(peer.root)).toEqual([]);
   }
+
+  async function removeContent({ daemon, image }: Harness, root: string): Promise<void> {
+    await daemon.ctr(["images", "rm", "--sync", image]);
+    expect(blobsIn(root)).toEqual([]);
+  }
+
+  peerTest("is the store of ctrd", [], async () => {
+    const peer = new Peer(app, content, join(dir.path, "c"));
+    const config = `disabled_plugins = ["${builtIn}"]\n${peer.table("other", "content")}`;
+    await withDaemon("ctrd", { peers: [peer], config }, async (h) => {
+      await useContent(h, peer.root);
+      await removeContent(h, peer.root);
+    });
+  });
+
+  peerTest("is that of a second ctrd", [], async () => {
+    await withDaemon("ctrd", {}, async ({ daemon: second }) => {
+      const table = `[proxy_plugins.other]\ntype = "content"\naddress = "${second.address}"\n`;
+      const config = `disabled_plugins = ["${builtIn}"]\n${table}`;
+      await withDaemon("ctrd", { config }, (h) => useContent(h, join(second.root, builtIn)));
+    });
+  });
 
   peerTest("is the store of the real containerd", ["containerd"], async () => {
     const peer = new Peer(app, content, join(dir.path, "c"));
-    await withDaemon("containerd", { peers: [peer], config: peer.table("other", "content"), disabled: builtIn }, (h) =>
-      useContent(h, peer),
+    await withDaemon(
+      "containerd",
+      { peers: [peer], config: peer.table("other", "content"), disabled: builtIn },
+      async (h) => {
+        await useContent(h, peer.root);
+        await removeContent(h, peer.root);
+      },
     );
   });
 });

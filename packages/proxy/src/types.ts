@@ -4,7 +4,8 @@ import type { PluginType } from "@ctrd/core/plugin";
 import { SandboxControllerPlugin } from "@ctrd/core/sandboxes";
 import { SnapshotPlugin } from "@ctrd/core/snapshots";
 import type { RpcChannel } from "@ctrd/services";
-import { proxyContentStore, proxyDiffer, proxySandboxController, proxySnapshotter } from "@ctrd/services";
+import { proxyDiffer, proxySandboxController, proxySnapshotter } from "@ctrd/services";
+import { contentBackend } from "./content-backend.ts";
 
 /** A kind of proxy plugin: what it is in the daemon, and how it is reached. */
 export interface ProxyType<T = unknown> {
@@ -16,7 +17,7 @@ export interface ProxyType<T = unknown> {
 /** The kinds by their short names. */
 const proxyTypes: ReadonlyMap<string, ProxyType> = new Map<string, ProxyType>([
   ["snapshot", { type: SnapshotPlugin, connect: proxySnapshotter }],
-  ["content", { type: ContentPlugin, connect: proxyContentStore }],
+  ["content", { type: ContentPlugin, connect: contentBackend }],
   ["diff", { type: DiffPlugin, connect: proxyDiffer }],
   ["sandbox", { type: SandboxControllerPlugin, connect: proxySandboxController }],
 ]);
