@@ -2,6 +2,7 @@ import { execFile } from "node:child_process";
 import * as fs from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { pathToFileURL } from "node:url";
 import { promisify } from "node:util";
 import { Worker } from "node:worker_threads";
 import { tarBuffer } from "@ctrd/testkit/fixtures";
@@ -68,5 +69,26 @@ describe("WorkerPool", () => {
     const args = ["--conditions=ctrd-source", program];
     const { stdout } = await promisify(execFile)(process.execPath, args, { timeout: 20_000 });
     expect(stdout).toBe(output);
+  });
+
+  it("does not give a job to a worker that another job has made crash", async () => {
+    const flag = join(dir, "crashed");
+    const module = join(dir, "worker.mjs");
+    fs.writeFileSync(
+      module,
+      `import { existsSync, writeFileSync } from "node:fs";
+      import { parentPort } from "node:worker_threads";
+      parentPort.on("message", ({ type }) => {
+        if (type === "stop") return parentPort.close();
+        if (existsSync(${JSON.stringify(flag)})) return parentPort.postMessage({ type: "done", result: { entries: 1 } });
+        writeFileSync(${JSON.stringify(flag)}, "");
+        throw new Error("crash");
+      });`,
+    );
+    const pool = new WorkerPool({ size: 1, idleTime: 60_000, module: pathToFileURL(module) });
+    const [first, second] = await Promise.allSettled([pool.run(job(), listener), pool.run(job(), listener)]);
+    expect(first).toMatchObject({ status: "rejected", reason: { message: "crash" } });
+    expect(second).toMatchObject({ status: "fulfilled", value: { entries: 1 } });
+    await pool.close();
   });
 });

@@ -5,6 +5,7 @@
  */
 import { Worker } from "node:worker_threads";
 import { canceled, ContainerdError, internal, kindOf, messageOf, unavailable } from "@ctrd/core/errors";
+import { workerExecArgv } from "@ctrd/sys";
 import type { FromWorker, Job, JobResults, ToWorker } from "./jobs.ts";
 
 /** Who listens to a running job. */
@@ -22,6 +23,8 @@ export interface WorkerPoolOptions {
   size: number;
   /** Milliseconds an idle worker is kept. */
   idleTime: number;
+  /** Module that the workers run; for tests. */
+  module?: URL;
 }
 
 const workerUrl = new URL(import.meta.url.endsWith(".ts") ? "./worker.ts" : "./worker.js", import.meta.url);
@@ -83,15 +86,20 @@ export class WorkerPool {
   }
 
   #start(): Worker {
-    const worker = new Worker(workerUrl, { name: "ctrd-differ" });
+    const execArgv = workerExecArgv();
+    const worker = new Worker(this.#options.module ?? workerUrl, {
+      name: "ctrd-differ",
+      ...(execArgv === undefined ? {} : { execArgv }),
+    });
     this.#all.add(worker);
     worker.once("exit", () => {
       this.#all.delete(worker);
       clearTimeout(this.#idle.get(worker));
       this.#idle.delete(worker);
     });
-    // A job that is running hears of it too; an idle worker only goes.
-    worker.on("error", () => {});
+    // A job that is running hears of it too; an idle worker only goes. Its thread ends a moment later: until then nobody
+    // must get it.
+    worker.on("error", () => void this.#all.delete(worker));
     return worker;
   }
 

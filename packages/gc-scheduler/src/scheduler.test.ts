@@ -86,6 +86,17 @@ test("collects once after the startup delay, then rests", async () => {
   expect(vi.getTimerCount()).toBe(0);
 });
 
+test("a delay or interval that is longer than timers can wait does not fire at once", async () => {
+  start({ startupDelayMs: 100 * 86_400_000 });
+  await vi.advanceTimersByTimeAsync(60_000);
+  expect(collector.runs).toBe(0);
+  await running?.stop();
+  await started({ pauseThreshold: 1e-9 });
+  collector.write(true);
+  await vi.advanceTimersByTimeAsync(60_000);
+  expect(collector.runs).toBe(1);
+});
+
 test("collects for a deletion at the next scheduled point", async () => {
   await started();
   collector.write(true);

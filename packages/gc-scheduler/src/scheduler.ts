@@ -46,6 +46,9 @@ export function startGcScheduler(
   return new Scheduler(collector, schedule, log);
 }
 
+/** Timers that are longer fire at once. */
+const longestTimerMs = 2 ** 31 - 1;
+
 type Waiter = PromiseWithResolvers<GcStats>;
 
 class Scheduler implements RunningGcScheduler {
@@ -119,7 +122,8 @@ class Scheduler implements RunningGcScheduler {
   }
 
   /** Sets the timer, unless it fires earlier anyway. While a collection runs, its end does this. */
-  #arm(delayMs: number): void {
+  #arm(wantedMs: number): void {
+    const delayMs = Math.min(wantedMs, longestTimerMs);
     const at = performance.now() + delayMs;
     if (this.#running !== undefined || this.#stopping.signal.aborted || at >= this.#timerAt) return;
     this.#disarm();

@@ -3,6 +3,7 @@
  */
 import { Worker } from "node:worker_threads";
 import { canceled, failedPrecondition, internal } from "@ctrd/core/errors";
+import { workerExecArgv } from "@ctrd/sys";
 
 /** One call to a worker. @internal */
 export interface TaskRequest {
@@ -77,14 +78,16 @@ export class TaskPool {
     let abort: (() => void) | undefined;
     try {
       return await new Promise<unknown>((resolve, reject) => {
-        thread.waiting.set(id, { resolve, reject });
         abort = () => reject(canceled(`run "${task}"`, { cause: signal?.reason }));
         signal?.addEventListener("abort", abort, { once: true });
-        thread.worker.ref();
+        // Throws for what cannot be cloned: then no answer comes.
         thread.worker.postMessage({ id, task, argument } satisfies TaskRequest, []);
+        thread.waiting.set(id, { resolve, reject });
+        thread.worker.ref();
       });
     } finally {
       if (abort !== undefined) signal?.removeEventListener("abort", abort);
+      this.#endWhenIdle();
     }
   }
 
@@ -110,7 +113,9 @@ export class TaskPool {
   }
 
   #start(): Thread {
-    const thread: Thread = { worker: new Worker(this.#module), waiting: new Map() };
+    const execArgv = workerExecArgv();
+    const worker = new Worker(this.#module, execArgv === undefined ? {} : { execArgv });
+    const thread: Thread = { worker, waiting: new Map() };
     thread.worker.on("message", (reply: TaskReply) => this.#answer(thread, reply));
     thread.worker.on("error", (error) => this.#lose(thread, error));
     thread.worker.on("exit", () => this.#lose(thread, internal("worker thread ended unexpectedly")));
@@ -124,10 +129,11 @@ export class TaskPool {
     if (thread.waiting.size === 0) thread.worker.unref();
     if ("error" in reply) waiting?.reject(new TaskError(reply.error.message, reply.error.code));
     else waiting?.resolve(reply.value);
-    if (this.#threads.every((each) => each.waiting.size === 0)) this.#endWhenIdle();
+    this.#endWhenIdle();
   }
 
   #endWhenIdle(): void {
+    if (this.#closed || this.#threads.some((each) => each.waiting.size > 0)) return;
     clearTimeout(this.#idle);
     this.#idle = setTimeout(() => void this.#endThreads(), this.#idleMillis);
     this.#idle.unref();

@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { AT_FDCWD, close, mkdirat, mountAll, openat, OpenFlag, readMountInfo } from "@ctrd/sys";
-import { afterEach, beforeEach, expect, it } from "vitest";
+import { afterEach, beforeEach, expect, it, vi } from "vitest";
 import { TaskPool, TreePool } from "./index.ts";
 
 let directory: string;
@@ -110,6 +110,27 @@ it("rejects calls of a thread that cannot start, and goes on with a new one", as
   await expect(pool.run("x", 1)).rejects.toThrow(/missing-worker/);
   await expect(pool.run("x", 1)).rejects.toThrow(/missing-worker/);
   await pool.close();
+});
+
+it("does not keep a thread for an argument that cannot be handed to it", async () => {
+  const before = threads();
+  const pool = new TaskPool(new URL("./tree-worker.ts", import.meta.url), { idleMillis: 50 });
+  await expect(pool.run("removeTree", () => {})).rejects.toThrow(/could not be cloned/);
+  await vi.waitFor(() => expect(threads()).toBe(before), { timeout: 5000 });
+  await pool.close();
+});
+
+it("works in a program that was given on the command line", () => {
+  makeTree(join(directory, "tree"), 100);
+  const program = `
+    import { TreePool } from ${JSON.stringify(new URL("./index.ts", import.meta.url).href)};
+    const trees = new TreePool();
+    await trees.remove(process.env.TREE);
+    await trees.close();`;
+  execFileSync(process.execPath, ["--conditions", "ctrd-source", "--input-type=module", "-e", program], {
+    env: { ...process.env, NODE_OPTIONS: "", TREE: join(directory, "tree") },
+  });
+  expect(existsSync(join(directory, "tree"))).toBe(false);
 });
 
 it("removes what lies deeper than a path can name, as a container may leave it", async () => {

@@ -66,4 +66,5 @@ export { CloneFlag, pidfdOpen, pidfdSendSignal, prctlSetSubreaper, setns, unshar
 export { removeTreeAt } from "./remove-tree.ts";
 export type { PeerCredentials } from "./sockets.ts";
 export { peerCredentials, sdNotify } from "./sockets.ts";
+export { workerExecArgv } from "./worker-arguments.ts";
 export { lgetxattr, llistxattr, lremovexattr, lsetxattr, XattrFlag } from "./xattr.ts";
