@@ -71,6 +71,7 @@ async function tryExecutable(executable: string, cache: string): Promise<void> {
 /** What a bundle has besides its own files. */
 const fixedFiles: BundleFiles = new Map([
   ["package.json", Buffer.from(`{"type":"module"}`)],
+  // Loaded by `require`, which an executable's script can use; `import` it cannot.
   ["start.cjs", Buffer.from(`import("./main.js").then((main) => main.start());`)],
 ]);
 

@@ -43,6 +43,14 @@ const say = `import { parentPort } from "node:worker_threads"; parentPort.postMe
 const hear = `import { once } from "node:events"; import { Worker } from "node:worker_threads";
 const from = async (path) => (await once(new Worker(path), "message"))[0];\n`;
 
+/** Real native modules: koffi has one for each C library. */
+function koffiModules(): { glibc: string; musl: string } {
+  const koffi = dirname(createRequire(import.meta.resolve("@ctrd/sys")).resolve("koffi"));
+  const native = join(koffi, "../@koromix", `koffi-linux-${process.arch}`);
+  const [glibc = "", musl = ""] = ["linux", "musl"].map((name) => join(native, `${name}_${process.arch}/koffi.node`));
+  return { glibc, musl };
+}
+
 describe("a bundle", () => {
   it("has the worker threads of ES modules and of CommonJS packages, and those that these start", async () => {
     write({
@@ -74,18 +82,14 @@ describe("a bundle", () => {
   });
 
   it("has native packages as they are, with the modules that this Node can load", async () => {
-    // A real native module: koffi's, which has others for other C libraries beside it.
-    const koffi = dirname(createRequire(import.meta.resolve("@ctrd/sys")).resolve("koffi"));
-    const native = join(koffi, "../@koromix", `koffi-linux-${process.arch}`);
-    const addon = readFileSync(join(native, `linux_${process.arch}/koffi.node`));
-    const musl = readFileSync(join(native, `musl_${process.arch}/koffi.node`));
+    const modules = koffiModules();
     write({
       "main.js": `import n from "native"; console.log(typeof n.load, n.dependency);`,
       "node_modules/native/package.json": `{"name":"native","version":"1.0.0","dependencies":{"helper":"*"}}`,
       "node_modules/native/index.js": `const addon = require("./" + ["build", "addon.node"].join("/"));
         module.exports = { load: addon.load, dependency: require("helper") };`,
-      "node_modules/native/build/addon.node": addon,
-      "node_modules/native/build/other.node": musl,
+      "node_modules/native/build/addon.node": readFileSync(modules.glibc),
+      "node_modules/native/build/other.node": readFileSync(modules.musl),
       "node_modules/native/src/addon.cc": "int main;",
       "node_modules/helper/package.json": `{"name":"helper","version":"1.0.0"}`,
       "node_modules/helper/index.js": `module.exports = "helped";`,
@@ -97,6 +101,28 @@ describe("a bundle", () => {
       "node_modules/native/package.json",
     ]);
     expect(await run()).toBe("function helped\n");
+  });
+
+  it("bundles a package with native code that uses the core, with its native modules", async () => {
+    write({
+      "main.js": `import plugin from "plugin"; import { core } from "@ctrd/core"; console.log(plugin.core === core, plugin.native);`,
+      "node_modules/@ctrd/core/package.json": `{"name":"@ctrd/core","version":"1.0.0","type":"module"}`,
+      "node_modules/@ctrd/core/index.js": `export const core = {};`,
+      "node_modules/plugin/package.json": `{"name":"plugin","version":"1.0.0","type":"module","peerDependencies":{"@ctrd/core":"*"}}`,
+      "node_modules/plugin/index.js": `import { createRequire } from "node:module"; import { core } from "@ctrd/core";
+        const addon = createRequire(import.meta.url)("./build/addon.node");
+        export default { core, native: typeof addon.load };`,
+      "node_modules/plugin/build/addon.node": readFileSync(koffiModules().glibc),
+    });
+    expect(await run()).toBe("true function\n");
+  });
+
+  it("resolves what is relative to a module", async () => {
+    write({
+      "main.js": `${hear}console.log(await from(new URL(import.meta.resolve("./w.js"))), import.meta.resolve("node:fs"));`,
+      "w.js": `${say}(import.meta.url.endsWith("/app/w.js"));`,
+    });
+    expect(await run()).toBe("true node:fs\n");
   });
 
   it("keeps two versions of a package apart", async () => {

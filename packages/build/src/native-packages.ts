@@ -70,8 +70,8 @@ export class CopiedPackages {
     for (const file of filesOf(one.directory)) {
       if (isUseful(file)) this.files.set(join(place, relative(one.directory, file)), file);
     }
-    const { dependencies, optionalDependencies } = one.manifest;
-    for (const name of [...namesIn(dependencies), ...namesIn(optionalDependencies)]) {
+    const { dependencies, optionalDependencies, peerDependencies } = one.manifest;
+    for (const name of [dependencies, optionalDependencies, peerDependencies].flatMap(namesIn)) {
       const dependency = findPackage(one.directory, name);
       if (dependency !== undefined) this.#copy(dependency, this.#placeOfDependency(dependency, place));
     }
