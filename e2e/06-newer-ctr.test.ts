@@ -42,3 +42,25 @@ peerTest("6: ctr 2.x: run, exit code, exec, kill, delete", [ctr2], async () => {
   await newer("containers", "rm", id);
   expect(await newer("containers", "ls", "-q")).toBe("");
 });
+
+peerTest("6: ctr 2.x: pull, tag and push through the Transfer service", [ctr2], async () => {
+  const image = await layeredImage(5);
+  const ref = await pushImage(h.registry, "e2e/transfer", "1", image);
+  const pulled = await newer("images", "pull", "--plain-http", ref);
+  expect(pulled).toContain(`Completed pull from OCI Registry (${ref})`);
+  expect(pulled).toContain("extracted");
+  expect(await newer("images", "check", `name==${ref}`)).toMatch(/complete \(6\/6\).* true/);
+  expect(await newer("leases", "ls", "-q")).toBe("");
+  await newer("images", "tag", ref, "example.com/renamed:1");
+  expect(await newer("images", "ls", "-q")).toContain("example.com/renamed:1");
+  const target = `${h.registry.host}/e2e/transferred:2`;
+  expect(await newer("images", "push", "--plain-http", target, ref)).toContain("Completed push to OCI Registry");
+  const manifest = await fetch(`${h.registry.url}/v2/e2e/transferred/manifests/2`, {
+    headers: { accept: "application/vnd.oci.image.manifest.v1+json" },
+  });
+  expect(manifest.headers.get("docker-content-digest")).toBe(image.root.descriptor.digest);
+  const missing = await tryNewer("images", "pull", "--plain-http", `${h.registry.host}/e2e/none:1`);
+  expect(missing.code).not.toBe(0);
+  expect(missing.stderr).toContain("HTTP status 404");
+  await newer("images", "rm", "--sync", ref, "example.com/renamed:1");
+});

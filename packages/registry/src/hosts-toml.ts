@@ -110,7 +110,7 @@ async function hostOf(url: string, file: string, settings: Table, options: HostO
     scheme: tryTls ? "https" : scheme,
     path: apiPath(parsed.pathname, settings["override_path"] === true),
     capabilities: capabilitiesOf(file, settings["capabilities"]),
-    headers: headersOf(file, settings["header"]),
+    headers: { ...options.headers, ...headersOf(file, settings["header"]) },
     dispatcher: openDispatcher({
       ...options,
       tls: { ...options.tls, ...tls },

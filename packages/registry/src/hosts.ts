@@ -36,6 +36,8 @@ export interface HostOptions {
   /** Scheme of registries that have no settings of their own; by default https, and for this machine what answers. */
   defaultScheme?: "http" | "https";
   tls?: TlsSettings;
+  /** Added to every request to the registry itself. */
+  headers?: Readonly<Record<string, string>>;
   /** Makes the authorizer of a host; the same one is kept for all requests to it. */
   authorizer?: (host: string) => Authorizer;
   /** Milliseconds to connect; 30 s by default. */
@@ -63,7 +65,7 @@ export function registryHost(host: string, options: HostOptions): RegistryHost {
     scheme,
     path: "/v2",
     capabilities: new Set(allCapabilities),
-    headers: {},
+    headers: options.headers ?? {},
     dispatcher: openDispatcher({ ...options, tls }),
     authorizer: options.authorizer?.(addressOf(host)),
     plainOnTlsFailure,

@@ -1,0 +1,15 @@
+/**
+ * Transfers done by the daemon, and the named streams that they use.
+ *
+ * ```ts
+ * const streams = createStreamManager();
+ * const transfers = createTransferService({ content, images, leases, snapshotters, applier, streams, … });
+ * await serveOnSocket(path, [serveStreaming(streams), serveTransfer(transfers)]);
+ * ```
+ *
+ * @module
+ */
+export { serveTransfer } from "./serve.ts";
+export type { TransferParts } from "./service.ts";
+export { createTransferService } from "./service.ts";
+export { createStreamManager, serveStreaming } from "./streams.ts";
