@@ -10,7 +10,7 @@
  */
 import { once } from "node:events";
 import { parseArgs } from "node:util";
-import { serveContent, serveOnSocket } from "@ctrd/services";
+import { serveContentStore } from "@ctrd/services";
 import { openStore } from "./index.js";
 
 const { values } = parseArgs({
@@ -20,7 +20,7 @@ const { values } = parseArgs({
   },
 });
 const store = await openStore(values.root);
-const server = await serveOnSocket(values.socket, [serveContent(store)]);
+const server = await serveContentStore(values.socket, store);
 process.stdout.write(`__id__ serves ${values.socket}\n`);
 await Promise.race([once(process, "SIGTERM"), once(process, "SIGINT")]);
 await server.stop();

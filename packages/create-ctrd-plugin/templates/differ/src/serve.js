@@ -11,7 +11,7 @@
  */
 import { once } from "node:events";
 import { parseArgs } from "node:util";
-import { openChannel, proxyContentStore, serveDiff, serveOnSocket } from "@ctrd/services";
+import { openChannel, proxyContentStore, serveDiffer } from "@ctrd/services";
 import { openDiffer } from "./index.js";
 
 const { values } = parseArgs({
@@ -23,7 +23,7 @@ const { values } = parseArgs({
 });
 using channel = openChannel(values.daemon);
 const differ = await openDiffer({ content: proxyContentStore(channel), temporary: values.temporary });
-const server = await serveOnSocket(values.socket, [serveDiff(differ)]);
+const server = await serveDiffer(values.socket, differ);
 process.stdout.write(`__id__ serves ${values.socket}\n`);
 await Promise.race([once(process, "SIGTERM"), once(process, "SIGINT")]);
 await server.stop();

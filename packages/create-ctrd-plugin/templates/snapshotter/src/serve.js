@@ -10,7 +10,7 @@
  */
 import { once } from "node:events";
 import { parseArgs } from "node:util";
-import { anySnapshotter, serveOnSocket, serveSnapshots } from "@ctrd/services";
+import { serveSnapshotter } from "@ctrd/services";
 import { openSnapshotter } from "./index.js";
 
 const { values } = parseArgs({
@@ -20,7 +20,7 @@ const { values } = parseArgs({
   },
 });
 const snapshotter = openSnapshotter(values.root);
-const server = await serveOnSocket(values.socket, [serveSnapshots(anySnapshotter(snapshotter))]);
+const server = await serveSnapshotter(values.socket, snapshotter);
 process.stdout.write(`__id__ serves ${values.socket}\n`);
 await Promise.race([once(process, "SIGTERM"), once(process, "SIGINT")]);
 await server.stop();

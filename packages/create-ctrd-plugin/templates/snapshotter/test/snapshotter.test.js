@@ -1,4 +1,4 @@
-import { openChannel, proxySnapshotter, anySnapshotter, serveOnSocket, serveSnapshots } from "@ctrd/services";
+import { openChannel, proxySnapshotter, serveSnapshotter } from "@ctrd/services";
 import { snapshotterSuite } from "@ctrd/testkit/snapshots";
 import { openSnapshotter } from "__name__";
 
@@ -10,7 +10,7 @@ snapshotterSuite("__id__", async (root) => {
 // As a daemon sees it when it is a process of its own.
 snapshotterSuite("__id__ over a socket", async (root) => {
   const snapshotter = openSnapshotter(root);
-  const server = await serveOnSocket(`${root}.sock`, [serveSnapshots(anySnapshotter(snapshotter))]);
+  const server = await serveSnapshotter(`${root}.sock`, snapshotter);
   const channel = openChannel(server.path);
   const close = async () => {
     channel.close();
