@@ -1,3 +1,4 @@
+import { readdirSync } from "node:fs";
 import { createHash } from "node:crypto";
 import { mkdir, readdir, readFile, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
@@ -182,6 +183,16 @@ describe("full disk", () => {
       await writeFile(join(root, "ballast"), "");
       await put(store, "none", randomBytesOf("none", 100));
       expect(await store.listStatuses(ctx, [])).toEqual([]);
+    });
+  });
+
+  test("resuming with a size that cannot be noted leaves no file open", async () => {
+    await onTinyDisk(async (store, root) => {
+      await (await store.writer(ctx, { ref: "r" })).close();
+      await mustRun("sh", ["-c", `head -c 10m /dev/zero > ${root}/ballast || true`]);
+      const before = readdirSync("/proc/self/fd").length;
+      await expect(store.writer(ctx, { ref: "r", total: 5n })).rejects.toThrow("resource exhausted");
+      expect(readdirSync("/proc/self/fd").length).toBe(before);
     });
   });
 });

@@ -35,9 +35,9 @@ export async function openIngest(layout: Layout, ref: string, total: bigint): Pr
     await mkdir(directory, { mode: 0o700 });
     return createIngest(directory, ref, total);
   }
+  if (total > 0n && found.total === 0n) await writeFile(join(directory, "total"), String(total), { mode: 0o600 });
   const data = join(directory, "data");
   const file = await open(data, "r+");
-  if (total > 0n && found.total === 0n) await writeFile(join(directory, "total"), String(total));
   return { directory, data, file, status: { ...found, total: total > 0n ? total : found.total } };
 }
 
@@ -49,12 +49,14 @@ async function createIngest(directory: string, ref: string, total: bigint): Prom
   try {
     const write = (name: string, text: string): Promise<void> =>
       writeFile(join(directory, name), text, { mode: 0o600 });
-    await Promise.all([
+    const written = await Promise.allSettled([
       write("ref", ref),
       write("startedat", time),
       write("updatedat", time),
       total > 0n ? write("total", String(total)) : undefined,
     ]);
+    // All have ended: none puts a file into the directory that a failure has removed.
+    for (const each of written) if (each.status === "rejected") throw each.reason;
   } catch (error) {
     // An ingest without its ref could neither be resumed nor listed.
     await file.close();

@@ -67,7 +67,13 @@ function wantedLength(digest: string, size: bigint, offset: bigint, length: numb
 
 async function openLarge(path: string, digest: string): Promise<ContentReader> {
   const file: FileHandle = await open(path, "r");
-  const { size } = await file.stat({ bigint: true });
+  let size: bigint;
+  try {
+    ({ size } = await file.stat({ bigint: true }));
+  } catch (error) {
+    await file.close();
+    throw error;
+  }
   return {
     size,
     path,
