@@ -17,9 +17,12 @@ interface Manifest {
   devDependencies?: Record<string, string>;
 }
 
-function checkFile(folder: string, manifest: Manifest, file: string): string[] {
-  const isTest = /\.test\.ts$|\.test-worker\.ts$/.test(file);
-  const packageRoot = join(root, "packages", folder);
+/** @param directory the package, relative to the repository */
+function checkFile(directory: string, manifest: Manifest, file: string): string[] {
+  const isTest = /\.test\.[jt]s$|\.test-worker\.ts$|\/vitest\.config\.js$/.test(file);
+  const packageRoot = join(root, directory);
+  // Examples are strangers' packages: they may import what they declare.
+  const folder = /^packages\/(.+)/.exec(directory)?.[1];
   const declared = new Set(
     Object.keys({
       ...manifest.dependencies,
@@ -31,7 +34,7 @@ function checkFile(folder: string, manifest: Manifest, file: string): string[] {
   const problems: string[] = [];
   const source = readFileSync(file, "utf8");
   const path = relative(root, file);
-  if (!isTest && !mayComputeImports(folder, path)) {
+  if (!isTest && folder !== undefined && !mayComputeImports(folder, path)) {
     problems.push(
       ...computedImportsOf(source).map((line) => `${path}:${line}: import a literal, so that it is checked`),
     );
@@ -52,12 +55,12 @@ function checkFile(folder: string, manifest: Manifest, file: string): string[] {
       .split("/")
       .slice(0, specifier.startsWith("@") ? 2 : 1)
       .join("/");
-    if (name.startsWith("@ctrd/")) {
+    if (folder !== undefined && name.startsWith("@ctrd/")) {
       const problem = forbiddenImport(folder, name.slice("@ctrd/".length), isTest);
       if (problem !== undefined) problems.push(at + problem);
     }
     if (name !== manifest.name && !declared.has(name)) {
-      problems.push(`${at}"${name}" is not a dependency in packages/${folder}/package.json`);
+      problems.push(`${at}"${name}" is not a dependency in ${directory}/package.json`);
     }
   }
   return problems;
@@ -72,10 +75,24 @@ function checkPackage(folder: string): string[] {
     problems.push(`packages/${folder}/package.json: a plugin has @ctrd/core as a peer dependency`);
   }
   const files = globSync(`packages/${folder}/src/**/*.ts`, { cwd: root }).filter((file) => !file.includes("/src/gen/"));
-  return problems.concat(files.flatMap((file) => checkFile(folder, manifest, join(root, file))));
+  return problems.concat(files.flatMap((file) => checkFile(`packages/${folder}`, manifest, join(root, file))));
 }
 
-const problems = readdirSync(join(root, "packages")).flatMap(checkPackage);
+function checkExamples(): string[] {
+  const find = (pattern: string): string[] =>
+    globSync(pattern, { cwd: root, exclude: (path) => path.endsWith("node_modules") });
+  // An example may have packages inside: a file is of the innermost.
+  const directories = find("examples/**/package.json").map(dirname);
+  return find("examples/**/*.js").flatMap((file) => {
+    const [directory = "examples"] = directories
+      .filter((directory) => file.startsWith(`${directory}/`))
+      .toSorted((a, b) => b.length - a.length);
+    const manifest: Manifest = JSON.parse(readFileSync(join(root, directory, "package.json"), "utf8"));
+    return checkFile(directory, manifest, join(root, file));
+  });
+}
+
+const problems = [...readdirSync(join(root, "packages")).flatMap(checkPackage), ...checkExamples()];
 for (const problem of problems) console.error(problem);
 console.log(problems.length === 0 ? "layers: ok" : `layers: ${problems.length} problems`);
 process.exitCode = problems.length === 0 ? 0 : 1;
