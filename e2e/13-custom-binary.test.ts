@@ -121,7 +121,7 @@ beforeAll(async () => {
   environment = { PATH: path, XDG_CACHE_HOME: join(dir, "cache") };
   registry = await startRegistry();
   image = await pushImage(registry, "e2e/busybox", "1", await busyboxImage({ applets: "symlink" }));
-  daemon = await startBinary(binary, mkdtempSync(`/tmp/ctrd-${runName()}-alone-`), environment);
+  daemon = await startBinary(binary, join(dir, "data"), environment);
 }, 180_000);
 
 afterAll(async () => {
