@@ -222,7 +222,7 @@ describe("daemon", () => {
     await run([], { plugins: { "io.containerd.grpc.v1.cri": { x: 1 } }, cgroup: { path: "/x" } }, recorder(lines));
     const warnings = lines.filter((line) => line.startsWith("warn"));
     expect(warnings.join("\n")).toContain("cri");
-    expect(warnings.join("\n")).toContain("cgroup.path is ignored");
+    expect(warnings.join("\n")).toContain("cgroup.path: has no effect");
   });
 
   it("sets oom_score", async () => {

@@ -18,7 +18,8 @@ export async function loadConfig(options: Arguments, plugins: readonly LoadedPlu
   return resolveConfig(await loadDocuments(options.config), plugins, overridesOf(options));
 }
 
-function overridesOf({ root, state, address, logLevel }: Arguments): ConfigOverrides {
+/** The settings of a command line. */
+export function overridesOf({ root, state, address, logLevel }: Arguments): ConfigOverrides {
   return {
     ...(root === undefined ? {} : { root }),
     ...(state === undefined ? {} : { state }),

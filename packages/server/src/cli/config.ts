@@ -1,99 +1,73 @@
-import { readFile } from "node:fs/promises";
-import { resolve } from "node:path";
-import { errnoOf, failedPrecondition } from "@ctrd/core/errors";
 import { loadApp } from "../app/load-app.ts";
 import {
+  checkConfig,
+  configInForce,
   configJsonSchema,
   defaultPaths,
-  effectiveTable,
-  effectiveValues,
-  findProblems,
   loadDocuments,
-  parseDocument,
+  migratedText,
   printConfig,
   printDefaultConfig,
-  printMigrated,
-  resolveConfig,
+  readConfigFile,
 } from "../config/index.ts";
-import { formatProblem } from "../config/document.ts";
-import { formatKeyPath } from "../config/key-path.ts";
+import type { KeyPath } from "../config/key-path.ts";
+import { formatKeyPath, valueAt } from "../config/key-path.ts";
+import { plainMessage } from "../plain-message.ts";
 import type { Arguments } from "./arguments.ts";
-import { loadComposition } from "./composition.ts";
+import { loadComposition, overridesOf } from "./composition.ts";
 
-/** Runs `ctrd config …`. Warnings go to standard error, so that the output stays what it is. */
+/** Runs `ctrd config …`. Warnings go to standard error, so that the output stays TOML or JSON. */
 export async function runConfig(command: Arguments["command"], options: Arguments): Promise<void> {
   switch (command) {
     case "config default":
-      return print(await printDefaultConfig((await loadApp(options.app)).plugins));
+      process.stdout.write(await printDefaultConfig((await loadApp(options.app)).plugins));
+      return;
     case "config schema":
-      return print(`${JSON.stringify(configJsonSchema((await loadApp(options.app)).plugins), null, 2)}\n`);
-    case "config migrate":
-      return migrate(options);
+      process.stdout.write(`${JSON.stringify(configJsonSchema((await loadApp(options.app)).plugins), undefined, 2)}\n`);
+      return;
+    case "config migrate": {
+      const file = options.operands[0] ?? options.config ?? defaultPaths.config;
+      process.stdout.write(await migratedText(await readConfigFile(file)));
+      return;
+    }
     case "config dump":
-      return dump(options);
+      await dump(options);
+      return;
     default:
-      return check(options);
+      await check(options);
   }
 }
 
-/** All mistakes, one a line. */
-async function check(options: Arguments): Promise<void> {
-  const [given] = options.operands;
-  const [{ plugins }, documents] = await Promise.all([loadApp(options.app), readGiven(given ?? options.config)]);
-  const { problems } = await findProblems(documents, plugins);
-  if (problems.length > 0) {
-    for (const problem of problems) process.stderr.write(`ctrd: ${await formatProblem(problem)}\n`);
-    process.exitCode = 1;
-    return;
-  }
-  const config = await resolveConfig(documents, plugins);
-  warn(config.warnings);
-  print(`${config.files.join(", ") || "defaults"}: ok\n`);
-}
-
+/** Prints every value that is in force, and where it came from. */
 async function dump(options: Arguments): Promise<void> {
   const { plugins, config } = await loadComposition(options);
   warn(config.warnings);
-  const values = await effectiveValues(config, plugins);
-  if (options.json) {
-    const entries = values.map(({ path, value, from }) => [formatKeyPath(path), { value, from }]);
-    print(`${JSON.stringify(Object.fromEntries(entries), null, 2)}\n`);
+  const { table, sources } = await configInForce(config, plugins);
+  if (!options.json) {
+    process.stdout.write(printConfig(table, sources));
     return;
   }
-  const origins = new Map(values.map(({ path, from }) => [JSON.stringify(path), from]));
-  print(printConfig(await effectiveTable(config, plugins), origins));
+  const entries = [...sources].map(([key, from]) => {
+    const path = JSON.parse(key) as KeyPath;
+    return [formatKeyPath(path), { value: valueAt(table, path), from }];
+  });
+  process.stdout.write(`${JSON.stringify(Object.fromEntries(entries), undefined, 2)}\n`);
 }
 
-async function migrate(options: Arguments): Promise<void> {
-  const file = options.operands[0] ?? options.config ?? defaultPaths.config;
-  const { document, version, dropped } = await parseDocument(nameOf(file), await readText(file));
-  print(await printMigrated(document, version, dropped));
-}
-
-/** Reads a file, the default one, or (`-`) standard input with what it imports. */
-async function readGiven(file: string | undefined): ReturnType<typeof loadDocuments> {
-  return file === "-" ? loadDocuments(nameOf(file), await readText(file)) : loadDocuments(file);
-}
-
-async function readText(file: string): Promise<string> {
-  if (file === "-") {
-    const chunks: Buffer[] = [];
-    for await (const chunk of process.stdin as AsyncIterable<Buffer>) chunks.push(chunk);
-    return Buffer.concat(chunks).toString("utf8");
-  }
-  try {
-    return await readFile(file, "utf8");
-  } catch (error) {
-    throw failedPrecondition(`read configuration ${file}: ${errnoOf(error) ?? String(error)}`, { cause: error });
-  }
-}
-
-function nameOf(file: string): string {
-  return file === "-" ? "<stdin>" : resolve(file);
-}
-
-function print(text: string): void {
-  process.stdout.write(text);
+/** Prints every mistake, one a line; the exit status is 1 when there is one. */
+async function check(options: Arguments): Promise<void> {
+  const unreadable: string[] = [];
+  const [{ plugins }, documents] = await Promise.all([
+    loadApp(options.app),
+    loadDocuments(options.operands[0] ?? options.config, (error) => unreadable.push(plainMessage(error))),
+  ]);
+  const { problems, warnings, config } = await checkConfig(documents, plugins, overridesOf(options));
+  warn(warnings);
+  const all = [...unreadable, ...problems];
+  const files = documents.documents.map(({ name }) => name).join(", ");
+  for (const problem of all) process.stderr.write(`ctrd: ${problem}\n`);
+  if (all.length > 0 || config === undefined) process.exitCode = 1;
+  else process.stdout.write(`${files || "defaults"}: ok\n`);
 }
 
 function warn(warnings: readonly string[]): void {

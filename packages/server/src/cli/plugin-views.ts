@@ -40,7 +40,7 @@ export async function loadViews(options: Arguments, note: (text: string) => void
 async function addressOf(options: Arguments): Promise<string> {
   if (options.address !== undefined) return options.address;
   const { documents } = await loadDocuments(options.config);
-  const table = mergeTables(documents.map((document) => document.table));
+  const { table } = mergeTables(documents.map((document) => document.table));
   const configured = valueAt(table, ["plugins", grpcServerUri, "address"]);
   if (typeof configured === "string" && configured !== "") return configured;
   const state = options.state ?? table["state"];

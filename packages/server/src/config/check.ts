@@ -21,7 +21,7 @@ export async function checkTable(schema: ConfigSchema<unknown>, table: unknown):
     if (issue.message.startsWith("Unrecognized key")) continue;
     findings.push({
       path: path.map((part) => (typeof part === "number" ? part : String(part))),
-      message: issue.message.replace(/^Invalid input: /, ""),
+      message: issue.message.replace(/^Invalid input: /, "").replace(/: invalid argument$/, ""),
     });
   }
   return findings;

@@ -91,7 +91,7 @@ describe("configuration mistakes name file, line, column, key and the nearest kn
     ["oom_score = 5000\n", "config.toml:1:1: oom_score: Too big"],
     ["root = 5\nstate = 6\n", "config.toml:1:1: root: expected string, received number (and 1 more)"],
     ["version = 9\n", "config.toml:1:1: version: version 9 is not supported, use 2 to 4"],
-    ['version = "2"\n', "config.toml:1:1: version: version 2 is not supported"],
+    ['version = "2"\n', 'config.toml:1:1: version: version "2" is not supported'],
     ["a = 1\nb = = 2\n", "config.toml:2:5: not TOML: invalid value"],
     ["[x]\n[x]\n", "config.toml:2:"],
     [
@@ -130,7 +130,7 @@ describe("configuration mistakes name file, line, column, key and the nearest kn
       '[proxy_plugins.x]\ntyp = "snapshot"\n',
       'config.toml:2:1: proxy_plugins.x.typ: unknown key "typ", did you mean "type"?',
     ],
-    ['root = "relative"\n', 'root "relative" must be an absolute path'],
+    ['root = "relative"\n', 'config.toml:1:1: root: "relative" must be an absolute path'],
     ['root = "/x"\nstate = "/x/"\n', "root and state must be different directories, both are /x"],
     ["[__proto__]\na = 1\n", "config.toml:1:"],
   ])("%j", async (text, message) => {
@@ -191,7 +191,7 @@ describe("configuration", () => {
   it("warns of tables for plugins that are not there, with the nearest that is", async () => {
     const config = await load('version = 3\n[plugins."io.containerd.snapshotter.v1.overlay"]\nx = 1\n');
     expect(config.warnings).toEqual([
-      `${directory}/config.toml:2:10: plugin "io.containerd.snapshotter.v1.overlay" is not part of this daemon, its table is ignored; did you mean "io.containerd.snapshotter.v1.overlayfs"?`,
+      `${directory}/config.toml:2:10: plugins."io.containerd.snapshotter.v1.overlay": the plugin is not part of this daemon and its table is ignored; did you mean "io.containerd.snapshotter.v1.overlayfs"?`,
     ]);
   });
 
@@ -227,8 +227,8 @@ describe("configuration", () => {
     expect(config.table.root).toBe("/var/lib/containerd");
     expect(config.address).toBe("/run/containerd/containerd.sock");
     expect(config.table.plugins["io.containerd.gc.v1.scheduler"]).toMatchObject({ pause_threshold: 0.02 });
-    expect(config.warnings.join("\n")).toContain('"io.containerd.grpc.v1.cri" is not part of this daemon');
-    expect(config.warnings.join("\n")).toContain("deletion_threshold has no effect: ");
+    expect(config.warnings.join("\n")).toContain('plugins."io.containerd.grpc.v1.cri": the CRI plugin is not part');
+    expect(config.warnings.join("\n")).toContain("deletion_threshold: has no effect in this daemon");
   });
 });
 
@@ -284,7 +284,7 @@ describe("mergeTables", () => {
       debug: { level: "", log_trace_id: false },
       plugins: { p: { on: false, n: { b: 2 } } },
     };
-    expect(mergeTables([earlier, later])).toEqual({
+    expect(mergeTables([earlier, later]).table).toEqual({
       root: "/a",
       oom_score: 4,
       debug: { level: "info", log_trace_id: true },
@@ -293,7 +293,10 @@ describe("mergeTables", () => {
   });
 
   it("replaces entries of proxy_plugins whole", () => {
-    const merged = mergeTables([{ proxy_plugins: { a: { x: 1 }, b: { x: 1 } } }, { proxy_plugins: { a: { y: 2 } } }]);
+    const { table: merged } = mergeTables([
+      { proxy_plugins: { a: { x: 1 }, b: { x: 1 } } },
+      { proxy_plugins: { a: { y: 2 } } },
+    ]);
     expect(merged).toEqual({ proxy_plugins: { a: { y: 2 }, b: { x: 1 } } });
   });
 

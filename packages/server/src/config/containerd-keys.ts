@@ -1,7 +1,11 @@
 /**
- * Keys of containerd's own plugin tables. A plugin of ctrd that has no use for one is no reason to refuse a
- * configuration written for containerd: such a key is a warning.
+ * What containerd's configuration says and ctrd does not do. That is no reason to refuse a configuration written for
+ * containerd: it is a warning, which tells why and what to do instead.
+ *
+ * @module
  */
+
+/** Keys of containerd's own plugin tables. */
 const containerdKeys: Readonly<Record<string, string>> = {
   "io.containerd.server.v1.grpc": "address uid gid max_recv_message_size max_send_message_size",
   "io.containerd.server.v1.ttrpc": "address uid gid",
@@ -15,28 +19,75 @@ const containerdKeys: Readonly<Record<string, string>> = {
   "io.containerd.service.v1.tasks-service": "blockio_config_file rdt_config_file",
   "io.containerd.snapshotter.v1.overlayfs": "root_path upperdir_label sync_remove slow_chown mount_options",
   "io.containerd.snapshotter.v1.native": "root_path",
-  "io.containerd.internal.v1.opt": "path",
-  "io.containerd.monitor.container.v1.restart": "interval",
-  "io.containerd.monitor.task.v1.cgroups": "no_prometheus",
 };
 
-/** What to know of keys that need more than a general sentence. */
-const reasons: Readonly<Record<string, string>> = {
-  "io.containerd.metadata.v1.bolt.no_sync": "what is acknowledged is always on disk; remove the key",
-  "io.containerd.runtime.v2.task.platforms": "tasks run on this machine's platform; remove the key",
-  "io.containerd.service.v1.tasks-service.blockio_config_file": "block IO classes are not supported; remove the key",
-  "io.containerd.service.v1.tasks-service.rdt_config_file": "RDT classes are not supported; remove the key",
-  "io.containerd.internal.v1.opt.path": "plugins come from npm, ctr install is not supported; remove the key",
-  "io.containerd.monitor.task.v1.cgroups.no_prometheus":
-    "metrics of tasks are read from the Tasks service; remove the key",
+/** What to do instead of a key of containerd that a plugin of this daemon has no use for. */
+const insteadOfKey: Readonly<Record<string, string>> = {
+  "io.containerd.runtime.v2.task.sched_core": 'put "SCHED_CORE=1" into env of plugins."io.containerd.shim.v1.manager"',
 };
 
-/**
- * Why a key of containerd's plugin `uri` does nothing here, and what to do about it.
- *
- * @returns undefined when containerd has no such key either
- */
-export function effectOf(uri: string, key: string): string | undefined {
-  if (!Object.hasOwn(containerdKeys, uri) || !(containerdKeys[uri] ?? "").split(" ").includes(key)) return undefined;
-  return reasons[`${uri}.${key}`] ?? "this daemon's plugin has no such setting; remove the key";
+/** Why a daemon may lack a plugin of containerd, and what to do. */
+const absentPlugins: Readonly<Record<string, string>> = {
+  "io.containerd.internal.v1.opt": "`ctr install` is not supported; install programs into a directory of PATH",
+  "io.containerd.monitor.container.v1.restart":
+    "containers with restart labels are not restarted; let a service manager restart them",
+  "io.containerd.monitor.task.v1.cgroups":
+    "there are no metrics of containers' cgroups; ask for them with `ctr tasks metrics`",
+  "io.containerd.server.v1.debug": "there is no debug socket; SIGUSR1 makes the daemon log its state",
+  "io.containerd.server.v1.grpc-tcp": "gRPC is served on a unix socket only; forward that, for example with ssh -L",
+  "io.containerd.transfer.v1.local": "there is no Transfer service; clients pull and push by themselves",
+  "io.containerd.image-verifier.v1.bindir": "images are not verified by programs; let the client verify them",
+  "io.containerd.nri.v1.nri": "NRI plugins are not called",
+  "io.containerd.tracing.processor.v1.otlp": "there is no tracing",
+  "io.containerd.internal.v1.tracing": "there is no tracing",
+};
+
+const criPlugins = new Set([
+  "io.containerd.grpc.v1.cri",
+  "io.containerd.cri.v1.images",
+  "io.containerd.cri.v1.runtime",
+]);
+
+/** Whether `uri` is one of the plugins that make up CRI. */
+export function isCriPlugin(uri: string): boolean {
+  return criPlugins.has(uri);
+}
+
+/** Why the table of CRI's plugins has no effect. */
+export const absentCri =
+  "the CRI plugin is not part of this daemon; its table is ignored, and kubelet cannot use the daemon";
+
+/** Whether containerd's plugin `uri` has the key. */
+export function isContainerdKey(uri: string, key: string): boolean {
+  return Object.hasOwn(containerdKeys, uri) && (containerdKeys[uri] ?? "").split(" ").includes(key);
+}
+
+/** What to do instead of a key of containerd without effect. */
+export function keyWithoutEffect(uri: string, key: string): string {
+  const instead = insteadOfKey[`${uri}.${key}`];
+  return `has no effect in this daemon; ${instead ?? "the package that provides the plugin here has no such key"}`;
+}
+
+/** Why the table of a plugin that is not in the daemon has no effect, and what to do. */
+export function tableWithoutEffect(uri: string): string {
+  const known = Object.hasOwn(absentPlugins, uri) ? absentPlugins[uri] : undefined;
+  return `the plugin is not part of this daemon and its table is ignored; ${known ?? remedyOf(uri)}`;
+}
+
+function remedyOf(uri: string): string {
+  const snapshotter = /^io\.containerd\.snapshotter\.v1\.(.+)$/.exec(uri)?.[1];
+  if (snapshotter === undefined) return "add the package that provides it, or remove the table";
+  return `use overlayfs, or add ${snapshotter} as a package or under [proxy_plugins]`;
+}
+
+/** What is ignored of `[timeouts]`, and why. */
+const idleTimeouts: Readonly<Record<string, string>> = {
+  "io.containerd.timeout.bolt.open":
+    "the database is opened without waiting; the lock of the root directory is what counts",
+  "io.containerd.timeout.cri.defercleanup": "the CRI plugin is not part of this daemon",
+};
+
+/** Why a timeout of containerd's has no effect; undefined when it is none of them. */
+export function idleTimeout(name: string): string | undefined {
+  return Object.hasOwn(idleTimeouts, name) ? idleTimeouts[name] : undefined;
 }

@@ -49,15 +49,13 @@ export interface DaemonTable {
   plugins: Record<string, Record<string, unknown>>;
 }
 
-/** `[timeouts]` when not configured. */
+/** `[timeouts]` when not configured: those that plugins of the default set wait by. */
 export const defaultTimeouts: Readonly<Record<string, string>> = {
-  "io.containerd.timeout.bolt.open": "0s",
   "io.containerd.timeout.shim.load": "5s",
   "io.containerd.timeout.shim.cleanup": "5s",
   "io.containerd.timeout.shim.shutdown": "3s",
   "io.containerd.timeout.task.state": "2s",
   "io.containerd.timeout.metrics.shimstats": "2s",
-  "io.containerd.timeout.cri.defercleanup": "1m0s",
 };
 
 const streamProcessor = z.object({
@@ -68,13 +66,33 @@ const streamProcessor = z.object({
   env: z.array(z.string()).default([]).describe("Environment of the command."),
 });
 
-const proxyPlugin = z.object({
-  type: z.string().default("").describe("snapshot, content, sandbox, diff, or a plugin type."),
-  address: z.string().default("").describe("Path of the unix socket."),
-  platform: z.string().default("").describe("Platform that it serves."),
-  exports: z.record(z.string(), z.string()).default({}).describe("Facts for introspection."),
-  capabilities: z.array(z.string()).default([]).describe("Capabilities for introspection."),
-});
+/** Names of types, for the JSON Schema; `@ctrd/proxy` is what checks them. */
+const proxyTypes = [
+  "snapshot",
+  "content",
+  "diff",
+  "sandbox",
+  "io.containerd.snapshotter.v1",
+  "io.containerd.content.v1",
+  "io.containerd.differ.v1",
+  "io.containerd.sandbox.controller.v1",
+];
+
+const proxyPlugin = z
+  .object({
+    type: z
+      .string()
+      .default("")
+      .meta({ description: "snapshot, content, sandbox, diff, or a plugin type.", enum: proxyTypes }),
+    address: z
+      .string()
+      .default("")
+      .meta({ description: "Absolute path of the unix socket; unix:// may be in front.", pattern: "^(unix://)?/" }),
+    platform: z.string().default("").describe("Platform that it serves."),
+    exports: z.record(z.string(), z.string()).default({}).describe("Facts for introspection."),
+    capabilities: z.array(z.string()).default([]).describe("Capabilities for introspection."),
+  })
+  .meta({ required: ["type", "address"] });
 
 const debug = z.object({
   level: z
@@ -86,6 +104,9 @@ const debug = z.object({
 });
 
 const cgroup = z.object({ path: z.string().default("").describe("Cgroup for the daemon itself; not supported.") });
+
+/** What parseGoDuration reads, for the JSON Schema. */
+const goDurationPattern = String.raw`^[-+]?(0|(([0-9]+\.?[0-9]*|\.[0-9]+)(ns|us|µs|μs|ms|s|m|h))+)$`;
 
 const table = z.object({
   version: z.int().min(0).max(latestVersion).default(latestVersion).describe("Layout of this file: 2, 3 or 4."),
@@ -99,7 +120,7 @@ const table = z.object({
   debug: debug.prefault({}).describe("Logging."),
   cgroup: cgroup.prefault({}).describe("Cgroup of the daemon."),
   timeouts: z
-    .record(z.string(), z.string())
+    .record(z.string(), z.string().meta({ pattern: goDurationPattern }))
     .default({ ...defaultTimeouts })
     .describe("Go durations by name."),
   stream_processors: z.record(z.string(), streamProcessor).default({}).describe("Decoders of layers, by name."),

@@ -12,7 +12,7 @@ export interface ConfigDocument {
   readonly origins: ReadonlyMap<string, KeyPath>;
 }
 
-/** Something wrong in a document. `path` is in the newest layout. */
+/** Something that is wrong in a document, or has no effect. `path` is in the newest layout. */
 export interface ConfigProblem {
   readonly document: ConfigDocument;
   readonly path: KeyPath;
@@ -28,18 +28,30 @@ export function originOf(document: ConfigDocument, path: KeyPath): KeyPath {
   return path;
 }
 
-/** `file:line:column` of a key, or as much of it as is known. `path` is in the newest layout. */
-export async function placeOf(document: ConfigDocument, path: KeyPath): Promise<string> {
-  if (document.text === undefined) return document.name;
-  // Loaded only for messages: a good configuration needs no positions.
-  const { locate } = await import("./positions.ts");
-  const position = locate(document.text, originOf(document, path));
-  return position === undefined ? document.name : `${document.name}:${position.line}:${position.column}`;
+/** `file:line:column: key.path: message`. */
+export async function formatProblem(problem: ConfigProblem): Promise<string> {
+  const [line = ""] = await formatProblems([problem]);
+  return line;
 }
 
-/** `file:line:column: key.path: message`. */
-export async function formatProblem({ document, path, message }: ConfigProblem): Promise<string> {
-  const origin = originOf(document, path);
-  const place = await placeOf(document, path);
-  return origin.length === 0 ? `${place}: ${message}` : `${place}: ${formatKeyPath(origin)}: ${message}`;
+/** The problems as {@link formatProblem} writes them: file by file, and in a file from top to bottom. */
+export async function formatProblems(problems: readonly ConfigProblem[]): Promise<string[]> {
+  if (problems.length === 0) return [];
+  // Loaded only for messages: a good configuration needs no positions.
+  const { locate } = await import("./positions.ts");
+  const files = [...new Set(problems.map(({ document }) => document.name))];
+  const lines = problems.map(({ document, path, message }) => {
+    const origin = originOf(document, path);
+    const position = locate(document, origin);
+    const place = position === undefined ? "" : `:${position.line}:${position.column}`;
+    const key = origin.length === 0 ? "" : `${formatKeyPath(origin)}: `;
+    const order = [files.indexOf(document.name), position?.line ?? 0, position?.column ?? 0];
+    return { text: `${document.name}${place}: ${key}${message}`, order };
+  });
+  return lines.sort((a, b) => compare(a.order, b.order)).map(({ text }) => text);
+}
+
+function compare(a: readonly number[], b: readonly number[]): number {
+  const index = a.findIndex((value, at) => value !== b[at]);
+  return index < 0 ? 0 : (a[index] ?? 0) - (b[index] ?? 0);
 }

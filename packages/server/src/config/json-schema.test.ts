@@ -12,7 +12,7 @@ let defaults: string;
 beforeAll(async () => {
   const { plugins } = await loadApp(undefined);
   const schema = configJsonSchema(plugins);
-  const ajv = new Ajv2020({ strict: true, strictTypes: false, allErrors: true });
+  const ajv = new Ajv2020({ strict: true, strictTypes: false, allowMatchingProperties: true, allErrors: true });
   validate = (data) => ajv.validate(schema, data);
   expect(ajv.validateSchema(schema)).toBe(true);
   defaults = await printDefaultConfig(plugins);

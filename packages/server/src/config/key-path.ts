@@ -33,3 +33,8 @@ export function valueAt(table: Table, path: KeyPath): unknown {
   }
   return value;
 }
+
+/** Whether `path` is `prefix` or lies below it. */
+export function startsWith(path: KeyPath, prefix: KeyPath): boolean {
+  return prefix.length <= path.length && prefix.every((part, index) => path[index] === part);
+}

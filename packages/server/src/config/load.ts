@@ -1,55 +1,91 @@
 import { glob, readFile, realpath } from "node:fs/promises";
 import { dirname, resolve } from "node:path";
-import { errnoOf, failedPrecondition, invalidArgument } from "@ctrd/core/errors";
-import type { ConfigDocument } from "./document.ts";
+import { text as readStream } from "node:stream/consumers";
+import { ContainerdError, errnoOf, failedPrecondition, invalidArgument } from "@ctrd/core/errors";
+import type { ConfigDocument, ConfigProblem } from "./document.ts";
 import { formatProblem } from "./document.ts";
 import { defaultPaths } from "./daemon-table.ts";
 import type { Table } from "./key-path.ts";
 import { latestVersion, migrate } from "./migrate.ts";
-import type { DroppedValue } from "./migrate.ts";
+import type { Migrated } from "./migration.ts";
 
 /** The documents that make up a configuration, earliest first. */
 export interface LoadedDocuments {
   readonly documents: readonly ConfigDocument[];
-  readonly warnings: readonly string[];
+  /** What of them has no place in the newest layout. */
+  readonly warnings: readonly ConfigProblem[];
+}
+
+/** What stands for standard input in place of a file. */
+export const standardInput = "-";
+const standardInputName = "<stdin>";
+
+interface Wanted {
+  readonly file: string;
+  /** The file that imports it. */
+  readonly from: string | undefined;
 }
 
 /**
  * Reads a configuration file and what it imports: breadth-first, every file once.
  *
- * @param path the file; undefined: the default one, which may be missing
- * @param text the text of the file, when it is not to be read, such as standard input's
+ * @param path the file, or `-` for standard input; undefined: the default one, which may be missing
+ * @param onProblem gets the error of a file that cannot be used, and reading goes on with the others; by default it is
+ * thrown
  * @throws ContainerdError `failed-precondition` when a file cannot be read, `invalid-argument` when it is not TOML,
  * its version is not supported, or its imports are malformed; the message begins with `file:line:column`
  */
-export async function loadDocuments(path: string | undefined, text?: string): Promise<LoadedDocuments> {
-  const documents: ConfigDocument[] = [];
-  const warnings: string[] = [];
-  const seen = new Set<string>();
-  const first = resolve(path ?? defaultPaths.config);
-  const queue: { file: string; from: string | undefined }[] = [{ file: first, from: undefined }];
-  let importsDefault = true;
-  for (let next = queue.shift(); next !== undefined; next = queue.shift()) {
-    const optional = next.file === first && path === undefined;
-    const given = next.file === first && text !== undefined;
-    const file = given
-      ? await parseDocument(path ?? next.file, text)
-      : await readDocument(next.file, next.from, optional);
-    if (file === undefined) continue;
-    const identity = given ? next.file : await realpath(next.file);
-    if (seen.has(identity)) continue;
-    seen.add(identity);
-    documents.push(file.document);
-    warnings.push(...file.warnings);
-    if (file.document.table["imports"] !== undefined && next.file === first) importsDefault = false;
-    for (const imported of await importsOf(file.document)) queue.push({ file: imported, from: next.file });
+export async function loadDocuments(
+  path: string | undefined,
+  onProblem: (error: ContainerdError) => void = rethrow,
+): Promise<LoadedDocuments> {
+  const loader = new Loader(onProblem);
+  const first = path === standardInput ? standardInputName : resolve(path ?? defaultPaths.config);
+  await loader.load({ file: first, from: undefined }, path === undefined);
+  if (loader.documents[0]?.table["imports"] === undefined) {
+    for (const file of await expandGlob(defaultPaths.imports)) await loader.add({ file, from: undefined }, false);
   }
-  if (importsDefault) {
-    const more = await loadDefaultImports(seen);
-    documents.push(...more.documents);
-    warnings.push(...more.warnings);
+  return loader;
+}
+
+class Loader implements LoadedDocuments {
+  readonly documents: ConfigDocument[] = [];
+  readonly warnings: ConfigProblem[] = [];
+  readonly #seen: Set<string> = new Set();
+  readonly #onProblem: (error: ContainerdError) => void;
+
+  constructor(onProblem: (error: ContainerdError) => void) {
+    this.#onProblem = onProblem;
   }
-  return { documents, warnings };
+
+  /** Reads a file and all that it imports. */
+  async load(first: Wanted, isOptional: boolean): Promise<void> {
+    const queue = [first];
+    for (let next = queue.shift(); next !== undefined; next = queue.shift()) {
+      const { file } = next;
+      const imports = await this.add(next, isOptional && file === first.file);
+      queue.push(...imports.map((imported) => ({ file: imported, from: file })));
+    }
+  }
+
+  /** Reads one file, unless it was read. @returns the files that it imports */
+  async add(wanted: Wanted, isOptional: boolean): Promise<string[]> {
+    try {
+      const text = await readText(wanted, isOptional);
+      if (text === undefined) return [];
+      const identity = wanted.file === standardInputName ? wanted.file : await realpath(wanted.file);
+      if (this.#seen.has(identity)) return [];
+      this.#seen.add(identity);
+      const { document, warnings } = await parseDocument(wanted.file, text);
+      this.documents.push(document);
+      this.warnings.push(...warnings);
+      return await importsOf(document);
+    } catch (error) {
+      if (!(error instanceof ContainerdError)) throw error;
+      this.#onProblem(error);
+      return [];
+    }
+  }
 }
 
 /** Makes a document of a table given in code, in the newest layout. */
@@ -57,73 +93,78 @@ export function documentOf(table: Table, name: string): ConfigDocument {
   return { name, text: undefined, table, origins: new Map() };
 }
 
-async function loadDefaultImports(seen: Set<string>): Promise<LoadedDocuments> {
-  const documents: ConfigDocument[] = [];
-  const warnings: string[] = [];
-  for (const file of await expandGlob(defaultPaths.imports)) {
-    const read = await readDocument(file, undefined, false);
-    if (read === undefined || seen.has(await realpath(file))) continue;
-    documents.push(read.document);
-    warnings.push(...read.warnings);
-  }
-  return { documents, warnings };
+function rethrow(error: ContainerdError): never {
+  throw error;
 }
 
-async function readDocument(
-  file: string,
-  from: string | undefined,
-  optional: boolean,
-): Promise<ParsedDocument | undefined> {
-  let text: string;
+async function readText({ file, from }: Wanted, isOptional: boolean): Promise<string | undefined> {
+  if (file === standardInputName) return readStream(process.stdin);
   try {
-    text = await readFile(file, "utf8");
+    return await readFile(file, "utf8");
   } catch (error) {
-    if (optional && errnoOf(error) === "ENOENT") return undefined;
+    if (isOptional && errnoOf(error) === "ENOENT") return undefined;
     const by = from === undefined ? "" : `, imported by ${from}`;
     throw failedPrecondition(`read configuration ${file}${by}: ${errnoOf(error) ?? String(error)}`, { cause: error });
   }
-  return parseDocument(file, text);
 }
 
-/** One file, brought to the newest layout. */
-export interface ParsedDocument {
-  readonly document: ConfigDocument;
-  /** Its own layout. */
+/** A file as it is written, before it is brought to the newest layout. */
+export interface ParsedFile {
+  readonly text: string;
+  readonly table: Table;
   readonly version: number;
-  readonly dropped: readonly DroppedValue[];
-  readonly warnings: readonly string[];
 }
 
-/** Parses and migrates one file. */
-export async function parseDocument(file: string, text: string): Promise<ParsedDocument> {
+/**
+ * Reads one file, or standard input.
+ *
+ * @param path the file, or `-` for standard input
+ * @throws ContainerdError as {@link loadDocuments}
+ */
+export async function readConfigFile(path: string): Promise<ParsedFile> {
+  const file = path === standardInput ? standardInputName : resolve(path);
+  return parseFile(file, (await readText({ file, from: undefined }, false)) ?? "");
+}
+
+async function parseFile(file: string, source: string): Promise<ParsedFile> {
+  // Editors of another system may put a byte order mark there.
+  const text = source.replace(/^\uFEFF/, "");
   const { parse, TomlError } = await import("smol-toml");
   let table: Table;
   try {
     table = parse(text, { unsafeKeyBehaviour: "throw", maxDepth: 100 });
   } catch (error) {
     if (!(error instanceof TomlError)) throw error;
-    const [line] = error.message.split("\n");
-    const message = (line ?? "").replace(/^Invalid TOML document: /, "");
-    throw invalidArgument(`${file}:${error.line}:${error.column}: not TOML: ${message}`, { cause: error });
+    const { describeSyntaxError } = await import("./syntax-error.ts");
+    const message = describeSyntaxError(text, error);
+    throw invalidArgument(`${file}:${error.line}:${error.column}: ${message}`, { cause: error });
   }
-  const original: ConfigDocument = { name: file, text, table, origins: new Map() };
-  const version = await checkVersion(original);
-  const { warnings, dropped, table: migrated, origins } = migrate(table, version);
-  return {
-    document: { name: file, text, table: migrated, origins },
-    version: version === 0 ? 1 : version,
-    dropped,
-    warnings: warnings.map((warning) => `${file}: ${warning}`),
-  };
+  return { text, table, version: await checkVersion({ name: file, text, table, origins: new Map() }) };
+}
+
+/** Parses and migrates one file. */
+export async function parseDocument(
+  file: string,
+  source: string,
+): Promise<{ document: ConfigDocument; warnings: readonly ConfigProblem[] }> {
+  const { text, table, version } = await parseFile(file, source);
+  const migrated: Migrated = migrate(table, version);
+  const document: ConfigDocument = { name: file, text, table: migrated.table, origins: migrated.origins };
+  // What was dropped is no longer in the newest layout: its position is that of the text.
+  const original: ConfigDocument = { ...document, origins: new Map() };
+  const loud = migrated.dropped.filter(({ isQuiet }) => !isQuiet);
+  const warnings = loud.map(({ path, reason }) => ({ document: original, path, message: `has no effect: ${reason}` }));
+  return { document, warnings };
 }
 
 async function checkVersion(document: ConfigDocument): Promise<number> {
   const version = document.table["version"] ?? 0;
-  if (typeof version !== "number" || !Number.isInteger(version) || version < 0 || version > latestVersion) {
-    const message = `version ${String(version)} is not supported, use 2 to ${latestVersion}`;
-    throw invalidArgument(await formatProblem({ document, path: ["version"], message }));
+  if (typeof version === "number" && Number.isInteger(version) && version >= 0 && version <= latestVersion) {
+    return version;
   }
-  return version;
+  const given = typeof version === "string" ? JSON.stringify(version) : String(version);
+  const message = `version ${given} is not supported, use 2 to ${latestVersion}`;
+  throw invalidArgument(await formatProblem({ document, path: ["version"], message }));
 }
 
 async function importsOf(document: ConfigDocument): Promise<string[]> {
@@ -135,7 +176,8 @@ async function importsOf(document: ConfigDocument): Promise<string[]> {
       const message = "expected the path of a file";
       throw invalidArgument(await formatProblem({ document, path: ["imports", index], message }));
     }
-    const path = resolve(dirname(document.name), entry);
+    const base = document.name === standardInputName ? process.cwd() : dirname(document.name);
+    const path = resolve(base, entry);
     files.push(...(entry.includes("*") ? await expandGlob(path) : [path]));
   }
   return files;

@@ -1,5 +1,6 @@
 import type { AST } from "toml-eslint-parser";
 import { ParseError, parseTOML } from "toml-eslint-parser";
+import type { ConfigDocument } from "./document.ts";
 import type { KeyPath } from "./key-path.ts";
 
 /** A place in a text; both count from 1. */
@@ -8,11 +9,19 @@ export interface Position {
   column: number;
 }
 
-/** Where the key `path` stands in a TOML text, or the nearest table around it; undefined when there is neither. */
-export function locate(text: string, path: KeyPath): Position | undefined {
-  // One file is asked about many keys.
-  if (last?.text !== text) last = { text, positions: collectPositions(text) };
-  const { positions } = last;
+const known: WeakMap<ConfigDocument, Positions> = new WeakMap();
+
+/**
+ * Where the key `path`, as the text has it, stands in a document, or the nearest table around it; undefined when there
+ * is neither.
+ */
+export function locate(document: ConfigDocument, path: KeyPath): Position | undefined {
+  if (document.text === undefined) return undefined;
+  let positions = known.get(document);
+  if (positions === undefined) {
+    positions = collectPositions(document.text);
+    known.set(document, positions);
+  }
   for (let length = path.length; length > 0; length--) {
     const position = positions.get(JSON.stringify(path.slice(0, length)));
     if (position !== undefined) return position;
@@ -20,11 +29,11 @@ export function locate(text: string, path: KeyPath): Position | undefined {
   return undefined;
 }
 
-type Positions = Map<string, Position>;
+/** Places of keys, by `JSON.stringify` of their paths. */
+export type Positions = Map<string, Position>;
 
-let last: { text: string; positions: Positions } | undefined;
-
-function collectPositions(text: string): Positions {
+/** Where every key of a TOML text stands. */
+export function collectPositions(text: string): Positions {
   const positions: Positions = new Map();
   for (const entry of parseTop(text)) {
     if (entry.type === "TOMLKeyValue") {

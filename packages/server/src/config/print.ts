@@ -4,16 +4,20 @@ import { daemonTable } from "./daemon-table.ts";
 import type { KeyPath, Table } from "./key-path.ts";
 import { formatKey, formatKeyPath, isTable } from "./key-path.ts";
 
+const head = `# Configuration of ctrd. Every value here is the default.
+#
+# For completion and checks in an editor: run "ctrd config schema > ctrd.schema.json" beside this file and make
+# "#:schema ./ctrd.schema.json" its first line.`;
+
 /** The default configuration as TOML, with the descriptions of its keys as comments. */
 export async function printDefaultConfig(plugins: readonly LoadedPlugin[]): Promise<string> {
-  const lines: string[] = ["# Configuration of ctrd. Every value here is the default."];
-  const schema = daemonTable.jsonSchema();
+  const lines: string[] = [head];
   const { plugins: _tables, ...defaults } = (await defaultsOf(daemonTable.standard)) as Table;
-  printTable(lines, [], defaults, schema);
+  printTable(lines, [], defaults, { schema: daemonTable.jsonSchema() });
   for (const { registration } of plugins) {
     if (registration.config === undefined) continue;
     const table = await defaultsOf(registration.config.standard);
-    printTable(lines, ["plugins", pluginUri(registration)], table, registration.config.jsonSchema());
+    printTable(lines, ["plugins", pluginUri(registration)], table, { schema: registration.config.jsonSchema() });
   }
   return `${lines.join("\n")}\n`;
 }
@@ -21,17 +25,27 @@ export async function printDefaultConfig(plugins: readonly LoadedPlugin[]): Prom
 /**
  * A configuration as TOML.
  *
- * @param origins where values came from, for comments at the ends of lines: by `JSON.stringify` of the path
+ * @param remarks put behind values, by `JSON.stringify` of their paths
  */
-export function printConfig(table: object, origins: ReadonlyMap<string, string> = new Map()): string {
-  return `${printTables(table, origins).join("\n")}\n`;
+export function printConfig(table: object, remarks: ReadonlyMap<string, string> = new Map()): string {
+  const lines: string[] = [];
+  printTable(lines, [], table as Table, { remarks });
+  return `${lines.join("\n")}\n`;
 }
 
-/** The lines of {@link printConfig}. */
-export function printTables(table: object, origins: ReadonlyMap<string, string> = new Map()): string[] {
-  const lines: string[] = [];
-  printTable(lines, [], table as Table, {}, origins);
-  return lines;
+/** A value as TOML writes it on one line. */
+export function printValue(value: unknown): string {
+  if (Array.isArray(value)) return `[${value.map(printValue).join(", ")}]`;
+  if (isTable(value)) {
+    const entries = Object.entries(value).filter(([, item]) => item !== undefined && item !== null);
+    if (entries.length === 0) return "{}";
+    return `{ ${entries.map(([key, item]) => `${formatKey(key)} = ${printValue(item)}`).join(", ")} }`;
+  }
+  if (typeof value === "string") return JSON.stringify(value).replaceAll("\u007f", "\\u007f");
+  if (value instanceof Date) return value.toISOString();
+  if (typeof value === "number" && !Number.isFinite(value))
+    return String(value).replace("Infinity", "inf").toLowerCase();
+  return String(value);
 }
 
 type StandardSchema =
@@ -44,28 +58,30 @@ async function defaultsOf(schema: StandardSchema): Promise<Table> {
   return result.value as Table;
 }
 
+/** What is printed beside the values. */
+interface Notes {
+  /** JSON Schema whose descriptions become comments above them. */
+  readonly schema?: Table;
+  /** Comments behind them. */
+  readonly remarks?: ReadonlyMap<string, string>;
+}
+
 /** Prints a table's plain values, then its sub-tables. */
-function printTable(
-  lines: string[],
-  path: KeyPath,
-  table: Table,
-  schema: Table,
-  origins: ReadonlyMap<string, string> = new Map(),
-): void {
-  const properties = isTable(schema["properties"]) ? schema["properties"] : {};
+function printTable(lines: string[], path: KeyPath, table: Table, notes: Notes): void {
+  const properties = isTable(notes.schema?.["properties"]) ? notes.schema["properties"] : {};
   const entries = Object.entries(table).filter(([, value]) => value !== undefined && value !== null);
   const plain = entries.filter(([, value]) => !isTable(value));
   const tables = entries.filter(([, value]) => isTable(value));
   // A table of tables needs no header of its own.
   if (path.length > 0 && (plain.length > 0 || tables.length === 0)) {
     lines.push("");
-    comment(lines, schema);
+    comment(lines, notes.schema);
     lines.push(`[${formatKeyPath(path)}]`);
   }
   for (const [key, value] of plain) {
     comment(lines, properties[key]);
-    const origin = origins.get(JSON.stringify([...path, key]));
-    lines.push(`${formatKey(key)} = ${printValue(value)}${origin === undefined ? "" : ` # ${origin}`}`);
+    const remark = notes.remarks?.get(JSON.stringify([...path, key]));
+    lines.push(`${formatKey(key)} = ${printValue(value)}${remark === undefined ? "" : ` # ${remark}`}`);
   }
   for (const [key, property] of Object.entries(properties)) {
     if (Object.hasOwn(table, key) || !isTable(property)) continue;
@@ -74,7 +90,7 @@ function printTable(
   }
   for (const [key, value] of tables) {
     const property = properties[key];
-    printTable(lines, [...path, key], value as Table, isTable(property) ? property : {}, origins);
+    printTable(lines, [...path, key], value as Table, { ...notes, schema: isTable(property) ? property : {} });
   }
 }
 
@@ -82,15 +98,4 @@ function comment(lines: string[], schema: unknown): void {
   const description = isTable(schema) ? schema["description"] : undefined;
   if (typeof description !== "string") return;
   for (const line of description.split("\n")) lines.push(`# ${line}`);
-}
-
-/** A value as TOML writes it. */
-export function printValue(value: unknown): string {
-  if (Array.isArray(value)) return `[${value.map(printValue).join(", ")}]`;
-  if (isTable(value)) {
-    const entries = Object.entries(value).filter(([, item]) => item !== undefined && item !== null);
-    return `{ ${entries.map(([key, item]) => `${formatKey(key)} = ${printValue(item)}`).join(", ")} }`;
-  }
-  if (typeof value === "string") return JSON.stringify(value).replaceAll("\u007f", "\\u007f");
-  return String(value);
 }

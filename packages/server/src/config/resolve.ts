@@ -1,16 +1,22 @@
-import { isAbsolute, normalize } from "node:path";
+import { normalize } from "node:path";
 import { parseGoDuration } from "@ctrd/core/durations";
 import { invalidArgument } from "@ctrd/core/errors";
-import type { LoadedPlugin } from "@ctrd/core/plugin";
+import type { AnyRegistration, LoadedPlugin } from "@ctrd/core/plugin";
+import { pluginUri } from "@ctrd/core/plugin";
+import { checkTable } from "./check.ts";
+import type { KnownPlugins } from "./check-document.ts";
+import { checkDocument } from "./check-document.ts";
 import type { DaemonTable } from "./daemon-table.ts";
 import { daemonTable, defaultTimeouts } from "./daemon-table.ts";
 import type { ConfigDocument, ConfigProblem } from "./document.ts";
-import { formatProblem } from "./document.ts";
+import { formatProblems } from "./document.ts";
 import type { LoadedDocuments } from "./load.ts";
-import type { Table } from "./key-path.ts";
-import { isTable } from "./key-path.ts";
+import { documentOf } from "./load.ts";
+import type { KeyPath, Table } from "./key-path.ts";
+import { isTable, startsWith } from "./key-path.ts";
 import { mergeTables } from "./merge.ts";
-import { findProblems } from "./problems.ts";
+import { checkProxyPlugins } from "./proxy-plugins.ts";
+import { ValueSources } from "./value-sources.ts";
 
 /** Settings of the command line; they win over the files. */
 export interface ConfigOverrides {
@@ -25,17 +31,24 @@ export interface DaemonConfig {
   readonly table: DaemonTable;
   /** Names of the documents it came from. */
   readonly files: readonly string[];
-  /** The documents, earliest first, and what the command line said. */
-  readonly documents: readonly ConfigDocument[];
-  readonly overrides: ConfigOverrides;
-  /** What was ignored, one sentence each. */
+  /** What has no effect: `file:line:column: key: why`. */
   readonly warnings: readonly string[];
+  /** Where the values of the table came from. */
+  readonly sources: ValueSources;
   /** Path of the gRPC socket. */
   readonly address: string;
   /** Path of the ttrpc socket. */
   readonly ttrpcAddress: string;
   /** `[timeouts]` in milliseconds. */
   readonly timeouts: ReadonlyMap<string, number>;
+}
+
+/** What {@link checkConfig} found, one line each: `file:line:column: key: message`. */
+export interface ConfigReport {
+  readonly problems: readonly string[];
+  readonly warnings: readonly string[];
+  /** Undefined when there are problems. */
+  readonly config: DaemonConfig | undefined;
 }
 
 export const grpcServerUri = "io.containerd.server.v1.grpc";
@@ -54,61 +67,108 @@ export async function resolveConfig(
   plugins: readonly LoadedPlugin[],
   overrides: ConfigOverrides = {},
 ): Promise<DaemonConfig> {
-  const { problems, warnings } = await findProblems(loaded, plugins);
-  await throwProblems(problems);
-  const merged = mergeTables([...loaded.documents.map((document) => document.table), overridesTable(overrides)]);
-  merged["timeouts"] = { ...defaultTimeouts, ...(isTable(merged["timeouts"]) ? merged["timeouts"] : {}) };
-  const result = await daemonTable.standard["~standard"].validate(merged);
-  if (result.issues !== undefined) {
-    throw invalidArgument(`configuration: ${result.issues.map((issue) => issue.message).join("; ")}`);
-  }
-  return finish(result.value, loaded, [...loaded.warnings, ...warnings], overrides);
+  const { config, problems } = await checkConfig(loaded, plugins, overrides);
+  if (config !== undefined) return config;
+  const [first = ""] = problems;
+  throw invalidArgument(problems.length === 1 ? first : `${first} (and ${problems.length - 1} more)`);
 }
 
-function finish(
-  table: DaemonTable,
+/** Does what {@link resolveConfig} does, and reports every mistake. */
+export async function checkConfig(
   loaded: LoadedDocuments,
-  warnings: readonly string[],
-  overrides: ConfigOverrides,
-): DaemonConfig {
-  for (const key of ["root", "state"] as const) {
-    if (!isAbsolute(table[key]))
-      throw invalidArgument(`configuration: ${key} "${table[key]}" must be an absolute path`);
-    table[key] = normalize(table[key]).replace(/(.)\/$/, "$1");
+  plugins: readonly LoadedPlugin[],
+  overrides: ConfigOverrides = {},
+): Promise<ConfigReport> {
+  const documents = [...loaded.documents];
+  const overriding = overridesTable(overrides);
+  if (Object.keys(overriding).length > 0) documents.push(documentOf(overriding, "command line"));
+  const proxies = await checkProxyPlugins(documents, plugins);
+  const known: KnownPlugins = new Map([
+    ...proxies.uris.map((uri): [string, undefined] => [uri, undefined]),
+    ...plugins.map(({ registration }): [string, AnyRegistration] => [pluginUri(registration), registration]),
+  ]);
+  const reports = await Promise.all(documents.map((document) => checkDocument(document, known)));
+  const found = (kind: "problems" | "warnings"): ConfigProblem[] =>
+    reports.flatMap((report, index) => report[kind].map((finding) => ({ document: at(documents, index), ...finding })));
+  const problems = found("problems");
+  // A mistyped key explains a missing one.
+  problems.push(...proxies.problems.filter((missing) => !problems.some((other) => isBeside(other, missing))));
+  const warnings = await formatProblems([...loaded.warnings, ...found("warnings")]);
+  const merged = mergeTables(reports.map(({ table }) => table));
+  const sources = new ValueSources(documents, merged);
+  if (problems.length === 0) problems.push(...(await checkMerged(merged.table, known, sources)));
+  if (problems.length > 0) return { problems: await formatProblems(problems), warnings, config: undefined };
+  const files = loaded.documents.map(({ name }) => name);
+  return { problems: [], warnings, config: finish(await withDefaults(merged.table), { files, warnings, sources }) };
+}
+
+/** Whether two problems are in the same entry of `proxy_plugins`. */
+function isBeside(one: ConfigProblem, other: ConfigProblem): boolean {
+  return one.document === other.document && startsWith(one.path, other.path.slice(0, 2));
+}
+
+/** What is wrong only with all documents taken together. */
+async function checkMerged(table: Table, known: KnownPlugins, sources: ValueSources): Promise<ConfigProblem[]> {
+  const problems: ConfigProblem[] = [];
+  const add = (path: KeyPath, message: string): void => {
+    problems.push({ document: sources.documentOf(path), path, message });
+  };
+  const { root, state } = await withDefaults(table);
+  if (cleanPath(root) === cleanPath(state)) {
+    const place = table["state"] === undefined ? "root" : "state";
+    add([place], `root and state must be different directories, both are ${cleanPath(root)}`);
   }
-  if (table.root === table.state) {
-    throw invalidArgument(`configuration: root and state must be different directories, both are ${table.root}`);
+  for (const [uri, own] of Object.entries(isTable(table["plugins"]) ? table["plugins"] : {})) {
+    const schema = known.get(uri)?.config;
+    if (schema === undefined) continue;
+    for (const { path, message } of await checkTable(schema, own)) add(["plugins", uri, ...path], message);
   }
+  return problems;
+}
+
+async function withDefaults(merged: Table): Promise<DaemonTable> {
+  const timeouts = { ...defaultTimeouts, ...(isTable(merged["timeouts"]) ? merged["timeouts"] : {}) };
+  const result = await daemonTable.standard["~standard"].validate({ ...merged, timeouts });
+  if (result.issues === undefined) return result.value;
+  throw invalidArgument(`configuration: ${result.issues.map((issue) => issue.message).join("; ")}`);
+}
+
+function cleanPath(path: string): string {
+  return normalize(path).replace(/(.)\/$/, "$1");
+}
+
+function finish(table: DaemonTable, facts: Pick<DaemonConfig, "files" | "warnings" | "sources">): DaemonConfig {
+  for (const key of ["root", "state"] as const) table[key] = cleanPath(table[key]);
   const grpc = (table.plugins[grpcServerUri] ??= {});
   const ttrpc = (table.plugins[ttrpcServerUri] ??= {});
   const address = String(grpc["address"] || `${table.state}/ctrd.sock`);
   const ttrpcAddress = String(ttrpc["address"] || `${address}.ttrpc`);
+  if (!grpc["address"]) facts.sources.setDerived(["plugins", grpcServerUri, "address"], "default, in state");
   // The ttrpc socket follows the gRPC one, owner included, unless it is configured itself.
-  if (!ttrpc["address"]) table.plugins[ttrpcServerUri] = { ...ownerOf(grpc), ...ttrpc };
-  Object.assign(table.plugins[grpcServerUri], { address });
-  Object.assign(table.plugins[ttrpcServerUri] ?? {}, { address: ttrpcAddress });
+  if (!ttrpc["address"]) {
+    const owner = Object.entries(grpc).filter(([key]) => (key === "uid" || key === "gid") && ttrpc[key] === undefined);
+    Object.assign(ttrpc, Object.fromEntries(owner));
+    for (const key of ["address", ...owner.map(([name]) => name)]) {
+      facts.sources.setDerived(["plugins", ttrpcServerUri, key], `as of ${grpcServerUri}`);
+    }
+  }
+  grpc["address"] = address;
+  ttrpc["address"] = ttrpcAddress;
   const timeouts = new Map(Object.entries(table.timeouts).map(([name, text]) => [name, parseGoDuration(text)]));
-  const files = loaded.documents.map((document) => document.name);
-  return { table, files, documents: loaded.documents, overrides, warnings, address, ttrpcAddress, timeouts };
+  return { table, ...facts, address, ttrpcAddress, timeouts };
 }
 
-function ownerOf(listener: Table): Table {
-  return Object.fromEntries(Object.entries(listener).filter(([key]) => key === "uid" || key === "gid"));
-}
-
-async function throwProblems(problems: readonly ConfigProblem[]): Promise<void> {
-  const [first] = problems;
-  if (first === undefined) return;
-  const more = problems.length === 1 ? "" : ` (and ${problems.length - 1} more)`;
-  throw invalidArgument(`${await formatProblem(first)}${more}`);
-}
-
-/** The command line as a document. */
-export function overridesTable(overrides: ConfigOverrides): Table {
+function overridesTable(overrides: ConfigOverrides): Table {
   const table: Table = {};
   if (overrides.root !== undefined) table["root"] = overrides.root;
   if (overrides.state !== undefined) table["state"] = overrides.state;
   if (overrides.logLevel !== undefined) table["debug"] = { level: overrides.logLevel };
   if (overrides.address !== undefined) table["plugins"] = { [grpcServerUri]: { address: overrides.address } };
   return table;
+}
+
+function at(documents: readonly ConfigDocument[], index: number): ConfigDocument {
+  const document = documents[index];
+  if (document === undefined) throw new Error(`there is no document ${index}`);
+  return document;
 }
