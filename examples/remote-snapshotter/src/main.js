@@ -1,7 +1,7 @@
 /** The snapshotter as a process: `npm start -- --layers DIR --root DIR --socket PATH`. */
 import { once } from "node:events";
 import { parseArgs } from "node:util";
-import { anySnapshotter, serveOnSocket, serveSnapshots } from "@ctrd/services";
+import { serveSnapshotter } from "@ctrd/services";
 import { openSharedLayersSnapshotter } from "./index.js";
 
 const { values } = parseArgs({
@@ -12,7 +12,7 @@ const { values } = parseArgs({
   },
 });
 const snapshotter = openSharedLayersSnapshotter(values.root, values.layers);
-const server = await serveOnSocket(values.socket, [serveSnapshots(anySnapshotter(snapshotter))]);
+const server = await serveSnapshotter(values.socket, snapshotter);
 process.stdout.write(`shared-layers serves ${values.layers} on ${values.socket}\n`);
 await Promise.race([once(process, "SIGINT"), once(process, "SIGTERM")]);
 await server.stop();
