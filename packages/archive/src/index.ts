@@ -15,3 +15,7 @@ export { detectCompression } from "./compression.ts";
 export type { TreePair } from "./diff/changes.ts";
 export type { ChunkSink, WriteDiffOptions, WrittenDiff } from "./diff/write-diff.ts";
 export { writeDiff } from "./diff/write-diff.ts";
+export type { TarEntry, TarEntryType } from "./tar/entry.ts";
+export type { TarSink } from "./tar/reader.ts";
+export { TarReader } from "./tar/reader.ts";
+export { endOfArchive, formatHeader, padding } from "./tar/writer.ts";

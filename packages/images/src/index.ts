@@ -15,6 +15,9 @@ export { maxDocumentBytes, readDocument } from "./blobs.ts";
 export type { ImageDescriptor } from "./descriptors.ts";
 export type { ImageRootfs, Index, Manifest } from "./documents.ts";
 export { parseImageDocument, readRootfs } from "./documents.ts";
+export { imageNameAnnotation, refNameAnnotation } from "./docker-archive.ts";
+export type { ExportOptions } from "./export.ts";
+export { exportArchive } from "./export.ts";
 export type { FetchOptions } from "./fetch.ts";
 export { contentName, fetchContent } from "./fetch.ts";
 export type { ImageHandler, ImageHandlerWrapper } from "./handlers.ts";
@@ -27,6 +30,7 @@ export {
   limitManifests,
   setChildLabels,
 } from "./handlers.ts";
+export { importArchive } from "./import.ts";
 export {
   isConfigType,
   isForeignLayer,

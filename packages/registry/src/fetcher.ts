@@ -13,7 +13,7 @@ import { isManifestType } from "./media-types.ts";
 import type { OpenRange } from "./open-range.ts";
 import { openRange } from "./open-range.ts";
 import { fetchInParallel } from "./parallel-fetch.ts";
-import type { Reference } from "./reference.ts";
+import type { Reference } from "@ctrd/core/references";
 import { referrersOf } from "./referrers.ts";
 import type { ApiRequest } from "./requests.ts";
 import { askHosts } from "./requests.ts";

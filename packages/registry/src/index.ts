@@ -25,7 +25,5 @@ export type { Capability, HostLookup, HostOptions, RegistryHost } from "./hosts.
 export { registryHosts } from "./hosts.ts";
 export type { HostsDirectoryOptions } from "./hosts-toml.ts";
 export { hostsFromDirectories } from "./hosts-toml.ts";
-export type { Reference } from "./reference.ts";
-export { completeReference, formatReference, parseReference } from "./reference.ts";
 export type { RegistryOptions } from "./resolver.ts";
 export { createRegistryResolver } from "./resolver.ts";

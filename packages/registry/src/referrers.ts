@@ -7,7 +7,7 @@ import type { CallContext } from "@ctrd/core/context";
 import { isKind, messageOf, resourceExhausted, unavailable } from "@ctrd/core/errors";
 import type { Descriptor } from "@ctrd/core/records";
 import type { RegistryHost } from "./hosts.ts";
-import type { Reference } from "./reference.ts";
+import type { Reference } from "@ctrd/core/references";
 import type { ApiResponse } from "./requests.ts";
 import { askHosts } from "./requests.ts";
 import { pullScope } from "./scopes.ts";

@@ -3,8 +3,8 @@
  *
  * @module
  */
-import { parseDigest } from "@ctrd/core/digests";
-import { invalidArgument } from "@ctrd/core/errors";
+import { parseDigest } from "./digests.ts";
+import { invalidArgument } from "./errors.ts";
 
 /** A reference, taken apart. */
 export interface Reference {
@@ -74,4 +74,9 @@ function checkDigest(digest: string, wrong: (what: string) => Error): void {
   } catch (error) {
     throw invalidArgument(wrong(`"${digest}" is not a digest`).message, { cause: error });
   }
+}
+
+/** The short form that Docker shows: `docker.io/library/busybox:1` → `busybox:1`. */
+export function shortReference(text: string): string {
+  return text.replace(/^docker\.io\/(?:library\/(?=[^/]+$))?/, "");
 }
