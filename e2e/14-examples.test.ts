@@ -19,7 +19,7 @@ import { afterAll, beforeAll, expect, test } from "vitest";
 import { packPackages } from "../tools/pack.ts";
 import { describe, run, runOk, until } from "./support/command.ts";
 import { Daemon, startDaemon } from "./support/daemon.ts";
-import { closeDaemon, leftMounts, leftProcesses } from "./support/leaks.ts";
+import { closeDaemon, leftMounts, leftProcesses, removeNamespaceDirectories } from "./support/leaks.ts";
 import { list, runName } from "./support/machine-state.ts";
 import { Machine } from "./support/machine.ts";
 import { startNpmRegistry, type NpmRegistry } from "./support/npm-registry.ts";
@@ -183,6 +183,7 @@ test("7: embedded runs a container in a daemon of the program's own", async () =
   expect(result.stdout).toBe(`pulled ${image} ${busybox.root.descriptor.digest}\nhello from a layer\n`);
   expect([...leftMounts("/tmp/embedded-"), ...leftProcesses([namespace, "/tmp/embedded-"])]).toEqual([]);
   expect(list("/tmp").filter((path) => path.startsWith("/tmp/embedded-"))).toEqual([]);
+  removeNamespaceDirectories(namespace);
 }, 120_000);
 
 for (const kind of ["containerd", "ctrd"] as const) {

@@ -18,15 +18,17 @@ export async function closeDaemon(daemon: Daemon): Promise<void> {
   try {
     await expectNothingLeft(daemon);
   } finally {
-    for (const namespace of daemon.namespaces) {
-      // runc leaves these two behind, and `--cgroup` does not know the unified hierarchy of a hybrid machine.
-      for (const dir of [`/run/containerd/runc/${namespace}`, ...namespaceCgroups(namespace)]) removeIfEmpty(dir);
-    }
+    for (const namespace of daemon.namespaces) removeNamespaceDirectories(namespace);
     // After a failed check, so that the next run begins clean.
     for (const path of leftShimSockets(daemon)) rmSync(path, { force: true });
     removeClientFifos(daemon.ids);
     rmSync(daemon.dir, { recursive: true, force: true });
   }
+}
+
+/** What runc leaves of a namespace; `--cgroup` does not know the unified hierarchy of a hybrid machine. */
+export function removeNamespaceDirectories(namespace: string): void {
+  for (const dir of [`/run/containerd/runc/${namespace}`, ...namespaceCgroups(namespace)]) removeIfEmpty(dir);
 }
 
 /** Deletes what a namespace holds, as a user would, and the namespace with its cgroup. */
