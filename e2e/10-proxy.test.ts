@@ -1,13 +1,22 @@
 /** Shows 2, 4 and 5 of issue 3: the same component in the daemon, in a process of its own, and under containerd. */
 import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { tempDir, type TempDir } from "@ctrd/testkit/fixtures";
+import { busyboxImage, pushImage, tempDir, type TempDir } from "@ctrd/testkit/fixtures";
 import { afterAll, beforeAll, describe, expect } from "vitest";
-import { runOk, sleep, until } from "./support/command.ts";
+import { exited, run, runOk, sleep, start, until } from "./support/command.ts";
 import type { Daemon } from "./support/daemon.ts";
 import { openHarness, type Harness } from "./support/harness.ts";
-import { peerTest } from "./support/peers.ts";
-import { content, copying, installPeers, overlay, Peer, type PeerPackage } from "./support/proxy-peers.ts";
+import { ctr2, peerTest } from "./support/peers.ts";
+import {
+  content,
+  copying,
+  gzipDiffer,
+  installPeers,
+  overlay,
+  Peer,
+  type PeerPackage,
+  sleepers,
+} from "./support/proxy-peers.ts";
 import { SnapshotLoad } from "./support/snapshot-load.ts";
 import { tableRows } from "./support/table.ts";
 
@@ -16,7 +25,7 @@ let app: string;
 beforeAll(async () => {
   dir = await tempDir("proxy-");
   app = join(dir.path, "app");
-  installPeers(app, [copying, overlay, content]);
+  installPeers(app, [copying, overlay, content, gzipDiffer, sleepers]);
 });
 afterAll(() => dir[Symbol.asyncDispose]());
 
@@ -176,6 +185,86 @@ describe("4: a content store in a process of its own", () => {
     );
   });
 });
+
+describe("others that are proxied", () => {
+  peerTest("a differ is asked in its turn, with namespace and lease, and may come after the daemon", [], async () => {
+    const place = join(dir.path, "d");
+    const away = new Peer(app, gzipDiffer, place);
+    const order = '[plugins."io.containerd.service.v1.diff-service"]\ndefault = ["mine", "walking"]\n';
+    await withDaemon("ctrd", { config: `${away.table("mine", "diff")}${order}` }, async (h) => {
+      const { daemon, registry, image } = h;
+      expect(await stateOf(daemon, "mine")).toMatch(/^unreachable since \S+Z: there is no such socket$/);
+      const failure = await daemon.ctrFails(["images", "pull", "--plain-http", image]);
+      expect(failure).toContain(`proxy plugin io.containerd.differ.v1.mine at ${away.address}: unreachable since `);
+      const peer = new Peer(app, gzipDiffer, place, [daemon.address]);
+      await peer.start();
+      try {
+        await until("the daemon finds it", async () => (await stateOf(daemon, "mine")) === "connected");
+        const { namespace } = daemon;
+        const asked = (): unknown => JSON.parse(peer.output().trim().split("\n").at(-1) ?? "");
+        await daemon.ctr(["images", "pull", "--plain-http", image]);
+        expect(asked()).toEqual({ what: "apply", does: true, namespace, leased: true });
+        const zstd = await pushImage(registry, "e2e/zstd", "1", await busyboxImage({ compression: "zstd" }));
+        await daemon.ctr(["images", "pull", "--plain-http", zstd]);
+        expect(asked()).toEqual({ what: "apply", does: false, namespace, leased: true });
+        const id = daemon.id("changed");
+        await daemon.ctr(["run", image, id, "sh", "-c", "echo new > /new"]);
+        const pipeline = 'ctr "$@" snapshots diff $0 | tar -tz';
+        expect(await runOk("sh", ["-c", pipeline, id, ...daemon.flags()])).toContain("new\n");
+        expect(asked()).toMatchObject({ what: "compare", does: true, namespace });
+        await daemon.ctr(["containers", "rm", id]);
+      } finally {
+        await peer.close();
+      }
+    });
+  });
+
+  peerTest("a sandbox controller serves ctr 2.x, and the daemon tells of its sandboxes", [ctr2], async () => {
+    const peer = new Peer(app, sleepers, join(dir.path, "s"));
+    // It asks for this one, whatever the namespace's label says.
+    await withDaemon("ctrd", { peers: [peer], config: peer.table("shim", "sandbox") }, async (h) => {
+      const { daemon } = h;
+      const sandboxes = async (...args: string[]): Promise<string> => {
+        const { stdout, stderr } = await run(ctr2, [...daemon.flags(), "sandboxes", ...args]);
+        return stdout + stderr;
+      };
+      writeFileSync(h.path("pod.json"), "{}");
+      // ctr 1.6 does not show events of sandboxes.
+      const events = start(ctr2, [...daemon.flags(), "events"]);
+      let seen = "";
+      events.stdout?.on("data", (chunk) => (seen += String(chunk)));
+      try {
+        await until("events are told", async () => {
+          await daemon.ctr(["namespaces", "label", daemon.namespace, "watched=yes"]);
+          return seen.includes("/namespaces/update");
+        });
+        expect(await sandboxes("run", h.path("pod.json"), "one")).toBe("one\n");
+        expect(await sandboxes("ls")).toMatch(/^one +/m);
+        expect(childrenOf(peer.pid)).toEqual(["sleep 1000 "]);
+        await until("its events are told", () => seen.includes('/sandboxes/start {"sandbox_id":"one"}'));
+        expect(seen).toContain('/sandboxes/create {"sandbox_id":"one"}');
+        expect(await sandboxes("run", h.path("pod.json"), "one")).toContain("already exists");
+        await sandboxes("rm", "one");
+        expect(await sandboxes("ls")).not.toMatch(/^one +/m);
+        await until("its process is gone", () => childrenOf(peer.pid).length === 0);
+      } finally {
+        events.kill("SIGKILL");
+        await exited(events);
+      }
+    });
+  });
+});
+
+/** Command lines of the children of a process. */
+function childrenOf(pid: number): string[] {
+  const children = readFileSync(`/proc/${pid}/task/${pid}/children`, "utf8").trim().split(" ").filter(Boolean);
+  return children.map((child) => readFileSync(`/proc/${child}/cmdline`, "utf8").replaceAll("\0", " "));
+}
+
+/** The state that the daemon shows of a proxy plugin. */
+async function stateOf(daemon: Daemon, id: string): Promise<string> {
+  return /state +(.*?) *$/m.exec(await daemon.ctr(["plugins", "ls", "-d", `id==${id}`]))?.[1] ?? "";
+}
 
 describe("5: a peer that is killed", () => {
   peerTest("fails its calls at once, serves again when it is back, and disturbs nothing else", [], async () => {

@@ -76,6 +76,100 @@ export const content: PeerPackage = {
   program: programOf("serveContentStore"),
 };
 
+/** A differ for gzip only, `serve.js <socket> <root> <address>`: it takes layers from the daemon that asks it. */
+export const gzipDiffer: PeerPackage = {
+  name: "gzip-differ",
+  component: `\
+import { notImplemented } from "@ctrd/core/errors";
+import { openWalkingDiffer } from "@ctrd/diff-walking";
+import { openChannel, proxyContentStore } from "@ctrd/services";
+
+export async function open(root, address) {
+  const channel = openChannel(address);
+  const differ = await openWalkingDiffer({ content: proxyContentStore(channel), temporary: root, workers: 1 });
+  const check = (what, { namespace, lease }, mediaType) => {
+    const does = mediaType.endsWith("gzip");
+    process.stdout.write(JSON.stringify({ what, does, namespace, leased: lease !== undefined }) + "\\n");
+    if (!does) throw notImplemented(mediaType);
+  };
+  return {
+    async apply(ctx, diff, mounts, options) {
+      check("apply", ctx, diff.mediaType);
+      return differ.apply(ctx, diff, mounts, options);
+    },
+    async compare(ctx, lower, upper, options) {
+      check("compare", ctx, options.mediaType);
+      return differ.compare(ctx, lower, upper, options);
+    },
+    async close() {
+      await differ.close();
+      channel.close();
+    },
+  };
+}
+`,
+  program: programOf("serveDiffer"),
+};
+
+/** A sandbox controller: each sandbox is a process that sleeps. */
+export const sleepers: PeerPackage = {
+  name: "sleeping-sandboxes",
+  component: `\
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { alreadyExists, notFound } from "@ctrd/core/errors";
+
+const now = () => ({ seconds: BigInt(Math.floor(Date.now() / 1000)), nanos: 0 });
+
+export function open() {
+  const sandboxes = new Map();
+  const get = (ctx, id) => {
+    const sandbox = sandboxes.get(ctx.namespace + "/" + id);
+    if (sandbox === undefined) throw notFound("sandbox " + id);
+    return sandbox;
+  };
+  return {
+    async create(ctx, sandbox) {
+      const key = ctx.namespace + "/" + sandbox.sandboxId;
+      if (sandboxes.has(key)) throw alreadyExists("sandbox " + sandbox.sandboxId);
+      sandboxes.set(key, { record: sandbox, createdAt: now() });
+    },
+    async start(ctx, id) {
+      const sandbox = get(ctx, id);
+      sandbox.child = spawn("sleep", ["1000"]);
+      sandbox.exit = once(sandbox.child, "exit").then(() => ({ exitStatus: 128 + 9, exitedAt: now() }));
+      const { createdAt, record } = sandbox;
+      const { pid } = sandbox.child;
+      return { pid, createdAt, labels: record.labels, address: "", version: 3, spec: record.spec };
+    },
+    platform: async () => ({ os: "linux", architecture: "amd64", variant: "", osVersion: "" }),
+    async stop(ctx, id) {
+      get(ctx, id).child?.kill("SIGKILL");
+    },
+    wait: async (ctx, id) => get(ctx, id).exit,
+    async status(ctx, id) {
+      const { child, createdAt } = get(ctx, id);
+      const state = child?.exitCode === null && !child.killed ? "SANDBOX_READY" : "SANDBOX_NOTREADY";
+      const rest = { exitedAt: undefined, extra: undefined, address: "", version: 3 };
+      return { pid: child?.pid ?? 0, state, info: new Map(), createdAt, ...rest };
+    },
+    async shutdown(ctx, id) {
+      get(ctx, id).child?.kill("SIGKILL");
+      sandboxes.delete(ctx.namespace + "/" + id);
+    },
+    metrics: async (ctx, id) => ({ timestamp: now(), id: get(ctx, id).record.sandboxId, data: undefined }),
+    async update(ctx, record) {
+      get(ctx, record.sandboxId).record = record;
+    },
+    async close() {
+      for (const { child } of sandboxes.values()) child?.kill("SIGKILL");
+    },
+  };
+}
+`,
+  program: programOf("serveSandboxController"),
+};
+
 /** Installs packages for an app folder: their own files, and links to the libraries of this repository. */
 export function installPeers(app: string, packages: readonly PeerPackage[]): void {
   const plugins = packages.filter(({ plugin }) => plugin !== undefined);
@@ -133,6 +227,10 @@ export class Peer {
   /** What it has written to its log. */
   output(): string {
     return this.#running?.output() ?? "";
+  }
+
+  get pid(): number {
+    return this.#running?.pid ?? 0;
   }
 
   /** How it ended; undefined while it runs. */
