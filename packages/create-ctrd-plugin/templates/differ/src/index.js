@@ -29,8 +29,10 @@ import { cleanUp, runJob } from "./job.js";
  */
 
 const layerTar = "application/vnd.oci.image.layer.v1.tar";
-const readable =
-  /^application\/vnd\.(?:oci\.image\.layer\.v1\.tar(?:\+gzip|\+zstd)?|docker\.image\.rootfs\.diff\.tar(?:\.gzip)?)$/;
+const readable = [
+  /^application\/vnd\.oci\.image\.layer\.(?:nondistributable\.)?v1\.tar(?:\+(?:gzip|zstd))?$/,
+  /^application\/vnd\.docker\.image\.rootfs\.(?:foreign\.)?diff\.tar(?:\.(?:gzip|zstd))?$/,
+];
 /** @type {ReadonlyMap<string, Compression>} */
 const writable = new Map([
   [layerTar, "none"],
@@ -68,7 +70,9 @@ class LayerDiffer {
    */
   async apply(ctx, diff, mounts, { syncFs = false } = {}) {
     // "not implemented" makes the daemon ask the next differ.
-    if (!readable.test(diff.mediaType)) throw notImplemented(`apply layer of media type "${diff.mediaType}"`);
+    if (!readable.some((type) => type.test(diff.mediaType))) {
+      throw notImplemented(`apply layer of media type "${diff.mediaType}"`);
+    }
     const { content, maxSize = Infinity } = this.#options;
     const reader = await content.reader(ctx, diff.digest);
     try {
@@ -121,13 +125,34 @@ class LayerDiffer {
       await writer.truncate(0n);
       for await (const chunk of createReadStream(path, { highWaterMark: 1 << 20 })) await writer.write(chunk);
       const digest = await writer.digest();
-      await commit(ctx, writer, labels);
+      await this.#commit(ctx, writer, digest, labels);
       const { size } = await content.info(ctx, digest);
       return { digest, size, annotations: new Map() };
     } catch (error) {
       await writer.close();
       if (!reference) await content.abort(ctx, ref);
       throw error;
+    }
+  }
+
+  /**
+   * @param {CallContext} ctx
+   * @param {ContentWriter} writer
+   * @param {string} digest
+   * @param {Map<string, string>} labels
+   */
+  async #commit(ctx, writer, digest, labels) {
+    const { content } = this.#options;
+    try {
+      await writer.commit(ctx, { labels });
+    } catch (error) {
+      if (!isKind(error, "already-exists")) throw error;
+      // The same blob was there before, perhaps without knowing what it is uncompressed.
+      const info = await content.info(ctx, digest);
+      const value = labels.get(uncompressedLabel);
+      if (value === undefined || info.labels.has(uncompressedLabel)) return;
+      info.labels.set(uncompressedLabel, value);
+      await content.update(ctx, info, [`labels.${uncompressedLabel}`]);
     }
   }
 
@@ -142,20 +167,6 @@ class LayerDiffer {
     } finally {
       cleanUp(directory);
     }
-  }
-}
-
-/**
- * @param {CallContext} ctx
- * @param {ContentWriter} writer
- * @param {Map<string, string>} labels
- */
-async function commit(ctx, writer, labels) {
-  try {
-    await writer.commit(ctx, { labels });
-  } catch (error) {
-    // The same layer was made before.
-    if (!isKind(error, "already-exists")) throw error;
   }
 }
 

@@ -2,7 +2,7 @@ import { once } from "node:events";
 import { rmdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { Worker } from "node:worker_threads";
-import { canceled, ContainerdError, errnoOf } from "@ctrd/core/errors";
+import { canceled, ContainerdError, deadlineExceeded, errnoOf, kindOf } from "@ctrd/core/errors";
 import { UnmountFlag, unmountAll } from "@ctrd/sys";
 
 /**
@@ -36,11 +36,20 @@ export async function runJob(job, signal) {
       await Promise.all([once(worker, "message"), once(worker, "exit")])
     );
     if ("ok" in answer) return answer.ok;
-    if (signal.aborted) throw canceled(`${job.kind} layer`, { cause: signal.reason });
+    if (signal.aborted) throw abortError(`${job.kind} layer`, signal);
     throw new ContainerdError(answer.error.kind, answer.error.message);
   } finally {
     signal.removeEventListener("abort", cancel);
   }
+}
+
+/**
+ * @param {string} what
+ * @param {AbortSignal} signal
+ */
+function abortError(what, { reason }) {
+  const factory = kindOf(reason) === "deadline-exceeded" ? deadlineExceeded : canceled;
+  return factory(what, { cause: reason });
 }
 
 /**

@@ -1,7 +1,7 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { text } from "node:stream/consumers";
-import { canceled, resourceExhausted, unknownError } from "@ctrd/core/errors";
+import { canceled, deadlineExceeded, kindOf, resourceExhausted, unknownError } from "@ctrd/core/errors";
 
 /**
  * Copies the contents of a directory, and its own attributes: modes, owners, times, extended attributes, hard links,
@@ -21,7 +21,10 @@ export async function copyDirectory(source, target, signal) {
   try {
     const [[code], errors] = await Promise.all([once(child, "close"), text(child.stderr)]);
     if (code === 0) return;
-    if (signal.aborted) throw canceled(`copy ${source}`, { cause: signal.reason });
+    if (signal.aborted) {
+      const isLate = kindOf(signal.reason) === "deadline-exceeded";
+      throw (isLate ? deadlineExceeded : canceled)(`copy ${source}`, { cause: signal.reason });
+    }
     const what = `copy ${source} to ${target}: ${errors.trim()}`;
     // cp says what happened only in words.
     throw errors.includes("No space left") ? resourceExhausted(what) : unknownError(what);
