@@ -23,6 +23,7 @@ class MemoryStore {
   readonly ingests: Map<string, Buffer[]> = new Map();
   readonly files: string | undefined;
   failWrites = false;
+  failClose = false;
 
   constructor(files: string | undefined) {
     this.files = files;
@@ -97,7 +98,9 @@ class MemoryStore {
         if (this.blobs.has(digest)) throw alreadyExists(`content ${digest}`);
         this.blobs.set(digest, { data: whole(), labels: new Map(options?.labels) });
       },
-      close: async () => {},
+      close: async () => {
+        if (this.failClose) throw unavailable("close the ingest");
+      },
     };
   }
 
@@ -425,6 +428,10 @@ describe("compare", () => {
     const options = { mediaType: "application/vnd.oci.image.layer.v1.tar" };
     await expect(differ.compare(ctx, [], [bind(upper)], options)).rejects.toThrow(/write to the store/);
     expect(store.ingests.size).toBe(0);
+    store.failClose = true;
+    await expect(differ.compare(ctx, [], [bind(upper)], options)).rejects.toThrow(/write to the store/);
+    expect(store.ingests.size).toBe(0);
+    store.failClose = false;
     await expect(differ.compare(ctx, [], [bind(upper)], { ...options, reference: "mine" })).rejects.toThrow();
     expect([...store.ingests.keys()]).toEqual(["mine"]);
     store.failWrites = false;

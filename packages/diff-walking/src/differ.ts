@@ -10,7 +10,7 @@ import type { LayerLimits } from "@ctrd/archive";
 import type { ContentReader, ContentStore, ContentWriter } from "@ctrd/core/content";
 import type { CallContext } from "@ctrd/core/context";
 import type { ApplyOptions, CompareOptions, Differ } from "@ctrd/core/diff";
-import { isKind } from "@ctrd/core/errors";
+import { isKind, messageOf } from "@ctrd/core/errors";
 import type { Descriptor, Mount } from "@ctrd/core/records";
 import type { CompareJob } from "./jobs.ts";
 import { checkReadable, layerTar, layerTarGzip, writableCompression } from "./media-types.ts";
@@ -112,7 +112,7 @@ class WorkerDiffer implements WalkingDiffer {
       const { size } = await this.#options.content.info(ctx, digest);
       return { mediaType, digest, size, annotations: new Map() };
     } catch (error) {
-      await writer.close();
+      await this.#close(ctx, writer);
       // A ref that the caller chose is the caller's to resume or abort.
       if (given === "") await this.#abort(ctx, ref);
       throw error;
@@ -150,6 +150,18 @@ class WorkerDiffer implements WalkingDiffer {
     await this.#options.content.update(ctx, info, [`labels.${uncompressedLabel}`]);
   }
 
+  /** Closes the writer of a failed compare; that it cannot be closed is not the caller's error. */
+  async #close(ctx: CallContext, writer: ContentWriter): Promise<void> {
+    try {
+      await writer.close();
+    } catch (error) {
+      ctx.log.warn(
+        { ref: writer.status().ref, error: messageOf(error) },
+        "cannot close the ingest of a failed compare",
+      );
+    }
+  }
+
   async #abort(ctx: CallContext, ref: string): Promise<void> {
     // Also when the call itself was canceled.
     const uncanceled = { ...ctx, signal: new AbortController().signal };
@@ -157,7 +169,8 @@ class WorkerDiffer implements WalkingDiffer {
       await this.#options.content.abort(uncanceled, ref);
     } catch (error) {
       // Gone already: a commit that finds the blob in the store removes the ingest.
-      if (!isKind(error, "not-found")) ctx.log.warn({ ref, error }, "cannot abort the ingest of a failed compare");
+      if (!isKind(error, "not-found"))
+        ctx.log.warn({ ref, error: messageOf(error) }, "cannot abort the ingest of a failed compare");
     }
   }
 

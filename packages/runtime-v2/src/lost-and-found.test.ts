@@ -1,4 +1,4 @@
-import { existsSync, mkdirSync, readdirSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { mountAll, unmountAll, UnmountFlag } from "@ctrd/sys";
@@ -108,6 +108,18 @@ describe("a restarted daemon", () => {
     expect(readdirSync(join(rt.harness.stateDir, rt.harness.namespace))).toEqual([]);
     expect(readdirSync(join(rt.harness.dir, "root", rt.harness.namespace))).toEqual([]);
     expect(await isAlive(task.pid)).toBe(false);
+  });
+
+  it("keeps what belongs to a bundle that it cannot read", async () => {
+    const work = join(rt.harness.dir, "root", rt.harness.namespace, "odd");
+    mkdirSync(join(bundleOf("odd"), "shim-binary-path"), { recursive: true });
+    mkdirSync(work, { recursive: true });
+    await rt.runtime.close();
+    rt.runtime = await rt.harness.runtime();
+    expect(rt.harness.logLines.join()).toMatch(/error restore task .*EISDIR/);
+    expect(existsSync(work)).toBe(true);
+    rmSync(bundleOf("odd"), { recursive: true });
+    rmSync(work, { recursive: true });
   });
 
   it("ends a shim whose task was never created", async () => {

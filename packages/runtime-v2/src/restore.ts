@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { existsSync } from "node:fs";
 import { readdir, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { createContext } from "@ctrd/core/context";
@@ -13,7 +14,7 @@ import { Bundle } from "./bundle.ts";
 import { connectShim } from "./connect.ts";
 import { cleanUpDeadShim, removeBundle } from "./dead-shim.ts";
 import type { RuntimeDirs } from "./layout.ts";
-import { BundleFile } from "./layout.ts";
+import { BundleFile, bundlePath } from "./layout.ts";
 import type { ShimManager } from "./manager.ts";
 import { ShimLog } from "./shim-log.ts";
 import type { ShimParts } from "./shim.ts";
@@ -34,7 +35,6 @@ export interface RestoredShim {
  * directories without a bundle. One bundle's failure is logged and does not keep the others.
  */
 export async function* restoreShims(manager: ShimManager, dirs: RuntimeDirs): AsyncGenerator<RestoredShim> {
-  const alive = new Set<string>();
   const bundles: Bundle[] = [];
   for (const namespace of await directories(dirs.state)) {
     if (namespace.startsWith(".")) continue;
@@ -46,12 +46,10 @@ export async function* restoreShims(manager: ShimManager, dirs: RuntimeDirs): As
   for (let at = 0; at < bundles.length; at += parallel) {
     const restored = await Promise.all(bundles.slice(at, at + parallel).map((bundle) => restoreOne(manager, bundle)));
     for (const shim of restored) {
-      if (shim === undefined) continue;
-      alive.add(join(shim.parts.bundle.namespace, shim.parts.bundle.id));
-      yield shim;
+      if (shim !== undefined) yield shim;
     }
   }
-  await removeOrphanedWork(manager, dirs, alive);
+  await removeOrphanedWork(manager, dirs);
 }
 
 async function restoreOne(manager: ShimManager, bundle: Bundle): Promise<RestoredShim | undefined> {
@@ -188,10 +186,10 @@ async function removeHalfRemoved(
 }
 
 /** After a reboot the bundles are gone, the work directories are not. */
-async function removeOrphanedWork(manager: ShimManager, dirs: RuntimeDirs, alive: ReadonlySet<string>): Promise<void> {
+async function removeOrphanedWork(manager: ShimManager, dirs: RuntimeDirs): Promise<void> {
   for (const namespace of await directories(dirs.root)) {
     for (const id of await directories(join(dirs.root, namespace))) {
-      if (alive.has(join(namespace, id))) continue;
+      if (existsSync(bundlePath(dirs, namespace, id))) continue;
       const path = join(dirs.root, namespace, id);
       try {
         await rm(path, { recursive: true, force: true });
