@@ -13,9 +13,13 @@ import { serveOnSocket } from "./serve-on-socket.ts";
 import { anySnapshotter } from "./snapshots/lookup.ts";
 import { serveSnapshots } from "./snapshots/serve.ts";
 
+/** How long calls may take when a component stops, in milliseconds: a prepare may copy a large tree. */
+const defaultGraceMs = 10_000;
+
 /**
  * Serves a snapshotter on a unix socket, as `[proxy_plugins]` of ctrd and containerd take it: all that a process needs
  * to be one. The standard Health service is served beside it. A socket that nobody listens on is replaced.
+ * When it stops, calls under way have 10 s (`graceMs`) to end.
  *
  * ```ts
  * const server = await serveSnapshotter("/run/mine.sock", mine);
@@ -63,7 +67,7 @@ async function serveComponent(
   const health = createHealth();
   const names = ["", service.definition.fullName];
   for (const name of names) health.set(name, true);
-  const server = await serveOnSocket(path, [service, health.service], options);
+  const server = await serveOnSocket(path, [service, health.service], { graceMs: defaultGraceMs, ...options });
   const stop = (): Promise<void> => {
     for (const name of names) health.set(name, false);
     return server.stop();

@@ -134,5 +134,8 @@ async function someoneListens(path: string): Promise<boolean> {
 
 async function inUse(path: string, context: { cause?: unknown } = {}): Promise<Error> {
   const owner = (await socketOwner(path)) ?? "another process";
-  return failedPrecondition(`address "${path}" is in use by ${owner}; stop it, or choose another address (of ctrd: --address)`, context);
+  return failedPrecondition(
+    `address "${path}" is in use by ${owner}; stop it, or choose another address (of ctrd: --address)`,
+    context,
+  );
 }
