@@ -1,6 +1,6 @@
 /** Shows 6: a ctr of the 2.x line against the daemon. */
 import { afterAll, beforeAll, expect } from "vitest";
-import { layeredImage, pushImage } from "@ctrd/testkit/fixtures";
+import { busyboxImage, layeredImage, pushImage, writeOciArchive } from "@ctrd/testkit/fixtures";
 import { run, runOk, type CommandResult } from "./support/command.ts";
 import { openHarness, type Harness } from "./support/harness.ts";
 import { ctr2, peerTest } from "./support/peers.ts";
@@ -63,4 +63,27 @@ peerTest("6: ctr 2.x: pull, tag and push through the Transfer service", [ctr2], 
   expect(missing.code).not.toBe(0);
   expect(missing.stderr).toContain("HTTP status 404");
   await newer("images", "rm", "--sync", ref, "example.com/renamed:1");
+});
+
+peerTest("6: ctr 2.x: import and export through the Transfer service", [ctr2], async () => {
+  const image = await busyboxImage();
+  const name = "example.com/imported:1";
+  const [archive, exported] = [h.path("in.tar"), h.path("out.tar")];
+  await writeOciArchive(archive, [{ image, refName: "1", containerdName: name }]);
+  expect(await newer("images", "import", archive)).toContain("saved");
+  await newer("images", "export", exported, name);
+  expect(await runOk("skopeo", ["inspect", "--raw", `oci-archive:${exported}`])).toContain(
+    image.layers[0]?.descriptor.digest,
+  );
+  await newer("images", "rm", "--sync", name);
+  await runOk("gzip", [exported]);
+  await newer("images", "import", `${exported}.gz`);
+  expect(await newer("run", "--rm", name, h.daemon.id("imported"), "echo", "there and back")).toBe("there and back\n");
+  const other = h.path("other.tar");
+  await runOk("tar", ["-C", "/etc", "-cf", other, "hostname"]);
+  const refused = await tryNewer("images", "import", other);
+  expect(refused.code).not.toBe(0);
+  expect(refused.stderr).toContain("unrecognized image format");
+  await newer("images", "rm", "--sync", name);
+  expect(await newer("leases", "ls", "-q")).toBe("");
 });

@@ -118,11 +118,11 @@ class FileStore {
   async end(): Promise<void> {
     const writer = this.#writer;
     if (writer === undefined) return;
-    this.#writer = undefined;
     const digest = await writer.digest();
     if (this.#document !== undefined) this.#files.documents.set(this.#name, Buffer.concat(this.#document));
     this.#document = undefined;
     this.#checkName(digest);
+    this.#writer = undefined;
     try {
       await writer.commit(this.#ctx, { size: this.#size, expected: digest });
     } catch (error) {

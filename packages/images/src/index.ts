@@ -55,4 +55,4 @@ export type { PushOptions } from "./push.ts";
 export { pushContent } from "./push.ts";
 export { Turns } from "./turns.ts";
 export type { UnpackOptions } from "./unpack.ts";
-export { chainIds, unpackLayers } from "./unpack.ts";
+export { chainIds, unpackImage, unpackLayers } from "./unpack.ts";

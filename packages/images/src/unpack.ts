@@ -7,13 +7,16 @@ import type { ContentStore } from "@ctrd/core/content";
 import type { CallContext } from "@ctrd/core/context";
 import { digestOf } from "@ctrd/core/digests";
 import type { Applier } from "@ctrd/core/diff";
-import { failedPrecondition, invalidArgument, isKind, messageOf } from "@ctrd/core/errors";
+import { failedPrecondition, invalidArgument, isKind, messageOf, notFound } from "@ctrd/core/errors";
 import type { Descriptor, Labels } from "@ctrd/core/records";
 import type { ProgressListener } from "@ctrd/core/remotes";
 import type { Snapshotter } from "@ctrd/core/snapshots";
 import { snapshotRefLabel } from "@ctrd/core/snapshots";
 import { randomBytes } from "node:crypto";
+import { readDocument } from "./blobs.ts";
 import type { ImageDescriptor } from "./descriptors.ts";
+import { parseImageDocument, readRootfs } from "./documents.ts";
+import type { PlatformMatcher } from "./platforms.ts";
 import { contentName } from "./fetch.ts";
 import { addLabels } from "./handlers.ts";
 
@@ -74,6 +77,33 @@ export async function unpackLayers(
   const label = `containerd.io/gc.ref.snapshot.${options.snapshotterName}`;
   if (top !== "") await addLabels(ctx, options.content, config.digest, new Map([[label, top]]));
   return top;
+}
+
+/**
+ * Unpacks the best manifest for a platform. Its content must be in the store.
+ *
+ * @returns the chain id
+ * @throws ContainerdError `not-found` when no manifest is for the platform; as {@link unpackLayers}
+ */
+export async function unpackImage(
+  ctx: CallContext,
+  target: Descriptor,
+  platform: PlatformMatcher,
+  options: UnpackOptions,
+): Promise<string> {
+  const document = parseImageDocument(await readDocument(ctx, options.content, target), target);
+  if (document.kind === "index") {
+    const fitting = document.manifests.filter(
+      (entry) => entry.platform === undefined || platform.matches(entry.platform),
+    );
+    const [best] = fitting.toSorted((a, b) =>
+      a.platform === undefined || b.platform === undefined ? 0 : platform.compare(a.platform, b.platform),
+    );
+    if (best === undefined) throw notFound(`unpack ${target.digest}: it has no manifest for this platform`);
+    return unpackImage(ctx, best, platform, options);
+  }
+  const { diffIds } = await readRootfs(ctx, options.content, document.config);
+  return unpackLayers(ctx, document.config, document.layers, diffIds, options);
 }
 
 interface LayerStep {

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { ImageExportStream, ImageImportStream } from "@ctrd/api/types/transfer/importexport";
 import { ImageStore as ImageStoreMessage } from "@ctrd/api/types/transfer/imagestore";
 import { OCIRegistry } from "@ctrd/api/types/transfer/registry";
 import type { CallContext } from "@ctrd/core/context";
@@ -15,6 +16,7 @@ import type { TransferOptions, TransferService } from "@ctrd/core/transfer";
 import { typeName } from "@ctrd/core/typeurl";
 import type { PlatformMatcher, PullStores } from "@ctrd/images";
 import { matchPlatform, matchPlatforms, pullImage, pushContent, storeImage, withTemporaryLease } from "@ctrd/images";
+import { exportImages, importImages } from "./archives.ts";
 import { ProgressReporter } from "./progress.ts";
 import { resolverFor } from "./remotes.ts";
 
@@ -61,6 +63,22 @@ class LocalTransfer implements TransferService {
         return this.#pull(ctx, OCIRegistry.decode(source.value), ImageStoreMessage.decode(destination.value), progress);
       case `${prefix}ImageStore ${prefix}OCIRegistry`:
         return this.#push(ctx, ImageStoreMessage.decode(source.value), OCIRegistry.decode(destination.value), progress);
+      case `${prefix}ImageImportStream ${prefix}ImageStore`:
+        return importImages(
+          ctx,
+          this.#parts,
+          ImageImportStream.decode(source.value),
+          ImageStoreMessage.decode(destination.value),
+          progress,
+        );
+      case `${prefix}ImageStore ${prefix}ImageExportStream`:
+        return exportImages(
+          ctx,
+          this.#parts,
+          ImageStoreMessage.decode(source.value),
+          ImageExportStream.decode(destination.value),
+          progress,
+        );
       case `${prefix}ImageStore ${prefix}ImageStore`:
         return this.#tag(ctx, ImageStoreMessage.decode(source.value), ImageStoreMessage.decode(destination.value));
       default:
