@@ -11,15 +11,16 @@ import type { Resolver } from "@ctrd/core/remotes";
 import type { NamedStream, StreamManager } from "@ctrd/core/streaming";
 import { isProtoAny, protoAny } from "@ctrd/core/typeurl";
 import type { CredentialSource } from "@ctrd/registry";
-import { createAuthorizer, createRegistryResolver, hostsFromDirectories } from "@ctrd/registry";
 
 /** A resolver with the hosts, headers and credentials of a client. */
-export function resolverFor(
+export async function resolverFor(
   ctx: CallContext,
   { reference, resolver }: OCIRegistry,
   streams: StreamManager,
   hostsDirectories: readonly string[],
-): Resolver {
+): Promise<Resolver> {
+  // The HTTP client is loaded with the first transfer: it would take a tenth of the daemon's start.
+  const { createAuthorizer, createRegistryResolver, hostsFromDirectories } = await import("@ctrd/registry");
   const { authStream = "", hostDir = "", defaultScheme = "", headers = new Map<string, string>() } = resolver ?? {};
   if (defaultScheme !== "" && defaultScheme !== "http" && defaultScheme !== "https") {
     throw invalidArgument(`transfer: the scheme "${defaultScheme}" is not http or https`);

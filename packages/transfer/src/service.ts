@@ -11,6 +11,7 @@ import { failedPrecondition, invalidArgument, notImplemented } from "@ctrd/core/
 import type { Image } from "@ctrd/core/images";
 import { hostPlatform } from "@ctrd/core/platforms";
 import type { Any, Descriptor } from "@ctrd/core/records";
+import type { Resolver } from "@ctrd/core/remotes";
 import type { StreamManager } from "@ctrd/core/streaming";
 import type { TransferOptions, TransferService } from "@ctrd/core/transfer";
 import { typeName } from "@ctrd/core/typeurl";
@@ -94,7 +95,7 @@ class LocalTransfer implements TransferService {
   ): Promise<void> {
     const { reference } = registry;
     const where = `OCI Registry (${reference})`;
-    const resolver = resolverFor(ctx, registry, this.#parts.streams, this.#parts.hostsDirectories);
+    const resolver = await resolverFor(ctx, registry, this.#parts.streams, this.#parts.hostsDirectories);
     const unpack = this.#unpackOf(store);
     progress.say(`Resolving from ${where}`);
     await withTemporaryLease(ctx, this.#parts.leases, async (leased) => {
@@ -156,7 +157,7 @@ class LocalTransfer implements TransferService {
     const where = `OCI Registry (${registry.reference})`;
     const { content } = this.#parts;
     const { name, target } = await this.#image(ctx, store.name);
-    const resolver = resolverFor(ctx, registry, this.#parts.streams, this.#parts.hostsDirectories);
+    const resolver = await resolverFor(ctx, registry, this.#parts.streams, this.#parts.hostsDirectories);
     progress.say(`Pushing to ${where}`);
     progress.say("pushing content", name, target);
     await pushContent(ctx, target, {
@@ -191,7 +192,7 @@ function platformsOf(store: ImageStoreMessage): PlatformMatcher {
 }
 
 /** The methods of a resolver as values. */
-function bound(resolver: ReturnType<typeof resolverFor>): ReturnType<typeof resolverFor> {
+function bound(resolver: Resolver): Resolver {
   return {
     resolve: (ctx, reference) => resolver.resolve(ctx, reference),
     fetcher: (ctx, reference) => resolver.fetcher(ctx, reference),
