@@ -114,7 +114,7 @@ test("5: every scaffold passes its own `npm test` and type check untouched", asy
 }, 240_000);
 
 test("5: the scaffolded content store, differ and service do their work in a daemon", async () => {
-  const [folder, data] = [join(dir, "others"), mkdtempSync(`/tmp/ctrd-${runName()}-others-`)];
+  const [folder, data] = [join(dir, "others"), join(dir, "others-data")];
   mkdirSync(folder);
   writeFileSync(join(folder, "package.json"), JSON.stringify({ name: "others", private: true }));
   const tarballs: string[] = [];
@@ -181,12 +181,15 @@ test.each(["ctrd", "containerd"] as const)("2: the same package as a process beh
 });
 
 test("8: upgrading the daemon by a minor version takes no new build of the package", async () => {
-  const data = mkdtempSync(`/tmp/ctrd-${runName()}-upgrade-`);
+  const data = join(dir, "upgrade");
   const before = fingerprint(join(app, "node_modules", name));
   const old = await startApp(machine, app, data);
-  expect(await old.ctr(["version"])).toContain(version());
-  expect(await pullAndRun(old, "old", "before")).toBe("before\n");
-  await old.stop();
+  try {
+    expect(await old.ctr(["version"])).toContain(version());
+    expect(await pullAndRun(old, "old", "before")).toBe("before\n");
+  } finally {
+    await old.stop();
+  }
 
   npm.publish(packPackages(join(dir, "newer"), version(1)));
   await machine.run(app, "npm", "install", "--save-exact", `@ctrd/server@${version(1)}`);
