@@ -52,7 +52,7 @@ describe("entries", () => {
       { path: "dir/", type: "directory", mode: 0o1770, uid: 1, gid: 2, mtime: 1000, xattrs: { "user.d": "v" } },
       { path: "dir/file", mode: 0o4751, uid: 3, gid: 4, mtime: 1234.5, data: "hello", pax: { atime: "2000.25" } },
       { path: "dir/caps", mode: 0o755, uid: 9, xattrs: { "security.capability": capability } },
-      { path: "dir/sym", type: "symlink", linkname: "../nowhere", uid: 7, mtime: 3000, xattrs: { "trusted.s": "w" } },
+      { path: "dir/sym", type: "symlink", linkname: "../nowhere", uid: 7, mtime: 3000, xattrs: { "security.s": "w" } },
       { path: "dir/hard", type: "hardlink", linkname: "dir/file" },
       { path: "dir/fifo", type: "fifo", mode: 0o620, gid: 5 },
       { path: "dir/null", type: "char", devMajor: 1, devMinor: 3, mode: 0o666 },
@@ -67,7 +67,7 @@ describe("entries", () => {
     expect(lgetxattr(join(root, "dir/caps"), "security.capability")).toEqual(capability);
     expect(fs.readlinkSync(join(root, "dir/sym"))).toBe("../nowhere");
     expect(stat("dir/sym")).toMatchObject({ uid: 7n, mtimeMs: 3_000_000n });
-    expect(lgetxattr(join(root, "dir/sym"), "trusted.s")?.toString()).toBe("w");
+    expect(lgetxattr(join(root, "dir/sym"), "security.s")?.toString()).toBe("w");
     expect(stat("dir/hard").ino).toBe(stat("dir/file").ino);
     expect(stat("dir/fifo")).toMatchObject({ mode: 0o10620n, gid: 5n });
     expect(stat("dir/null")).toMatchObject({ mode: 0o20666n, rdev: 0x103n });
@@ -151,6 +151,26 @@ describe("entries", () => {
   it("without owners when told so", async () => {
     await apply([{ path: "file", uid: 1000 }], { owners: false });
     expect(stat("file").uid).toBe(0n);
+  });
+
+  it("have no attributes that only administrators set, but a warning", async () => {
+    const warnings: string[] = [];
+    const xattrs = { "trusted.overlay.redirect": "/etc", "user.x": "1" };
+    await apply(
+      [
+        { path: "dir/", type: "directory", xattrs },
+        { path: "file", xattrs },
+      ],
+      { warn: (message) => warnings.push(message) },
+    );
+    expect(warnings).toEqual([
+      "extended attribute trusted.overlay.redirect of dir/ is not taken from layers",
+      "extended attribute trusted.overlay.redirect of file is not taken from layers",
+    ]);
+    for (const path of ["dir", "file"]) {
+      expect(lgetxattr(join(root, path), "trusted.overlay.redirect")).toBeUndefined();
+      expect(lgetxattr(join(root, path), "user.x")?.toString()).toBe("1");
+    }
   });
 
   it("warn of attributes that the file system lacks", async () => {

@@ -48,29 +48,40 @@ export function pathOf(fd: number): string {
   return `/proc/self/fd/${fd}`;
 }
 
-/** Sets `xattrs`; `unsupported` is told of a file system that has none. */
-export function setXattrs(
-  path: PathLike,
-  xattrs: ReadonlyMap<string, Buffer>,
-  unsupported: (name: string) => void,
-): void {
+/** Is told of an extended attribute that is not set, and why: "… is not supported by …". */
+type LeftOut = (name: string, why: string) => void;
+
+/**
+ * Sets the `xattrs` of an entry; `leftOut` is told of those that cannot be set. `trusted.` ones are never taken from a
+ * layer: with them it could tell the overlay file system where to look for files.
+ */
+export function setXattrs(path: PathLike, xattrs: ReadonlyMap<string, Buffer>, leftOut: LeftOut): void {
+  const allowed = new Map<string, Buffer>();
+  for (const [name, value] of xattrs) {
+    if (name.startsWith("trusted.")) leftOut(name, "is not taken from layers");
+    else allowed.set(name, value);
+  }
+  setAll(path, allowed, leftOut);
+}
+
+function setAll(path: PathLike, xattrs: ReadonlyMap<string, Buffer>, leftOut: LeftOut): void {
   for (const [name, value] of xattrs) {
     try {
       lsetxattr(path, name, value);
     } catch (error) {
       if (!hasErrno(error, "EOPNOTSUPP")) throw error;
-      unsupported(name);
+      leftOut(name, "is not supported by the file system");
     }
   }
 }
 
 /** Copies owner, extended attributes and mode from one open directory to another; overlay's own attributes stay. */
-export function copyAttributes(source: number, target: number, unsupported: (name: string) => void): void {
+export function copyAttributes(source: number, target: number, leftOut: LeftOut): void {
   const status = fstatat(source, "", AtFlag.EmptyPath);
   fchownat(target, "", status.uid, status.gid, AtFlag.EmptyPath);
   const from = `${pathOf(source)}/.`;
   const names = llistxattr(from).filter((name) => !/^(trusted|user)\.overlay\./.test(name));
   const values = names.map((name): [string, Buffer] => [name, lgetxattr(from, name) ?? Buffer.alloc(0)]);
-  setXattrs(`${pathOf(target)}/.`, new Map(values), unsupported);
+  setAll(`${pathOf(target)}/.`, new Map(values), leftOut);
   fchmodat(AT_FDCWD, pathOf(target), status.mode & 0o7777);
 }

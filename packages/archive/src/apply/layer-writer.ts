@@ -200,8 +200,8 @@ export class LayerWriter implements TarSink {
   }
 
   #setXattrs(entry: TarEntry, path: string | Uint8Array): void {
-    setXattrs(path, entry.xattrs, (name) => {
-      this.#options.warn(`extended attribute ${name} of ${toText(entry.name)} is not supported by the file system`);
+    setXattrs(path, entry.xattrs, (name, why) => {
+      this.#options.warn(`extended attribute ${name} of ${toText(entry.name)} ${why}`);
     });
   }
 
