@@ -1,9 +1,9 @@
 /** The configuration: golden messages, the five commands, containerd's own file, and reload under a running container. */
-import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { freePort, tempDir, type TempDir } from "@ctrd/testkit/fixtures";
 import { afterAll, beforeAll, describe, expect } from "vitest";
-import { run, runOk, until } from "./support/command.ts";
+import { exited, run, runOk, start, until } from "./support/command.ts";
 import { daemonCommand } from "./support/daemon.ts";
 import { openHarness, type Harness } from "./support/harness.ts";
 import { ctrdTest } from "./support/peers.ts";
@@ -276,32 +276,93 @@ describe("reload", () => {
   beforeAll(async () => (h = await openHarness("reload")));
   afterAll(() => h?.close());
 
+  const hangUp = (): void => void process.kill(h.daemon.pid, "SIGHUP");
+  const logged = (what: string): Promise<true> =>
+    until(`the log says ${what}`, () => h.daemon.logs().includes(what) || undefined);
+
   ctrdTest("SIGHUP changes what can change, and a running container does not notice", async () => {
     const { daemon, image } = h;
-    const id = daemon.id("runs");
-    await daemon.ctr(["run", "-d", image, id, "sleep", "1000"]);
     const before = readFileSync(daemon.config, "utf8");
     const port = await freePort();
-    const hangUp = (): void => void process.kill(daemon.pid, "SIGHUP");
+    const count = "i=0; while [ $i -lt 60 ]; do echo $i; i=$((i+1)); sleep 0.1; done";
+    const running = run("ctr", [...daemon.flags(), "run", "--rm", image, daemon.id("counts"), "sh", "-c", count]);
+    const metrics = "io.containerd.server.v1.metrics";
+    const gc = "io.containerd.gc.v1.scheduler";
+    const inForce = async (plugin: string): Promise<string> =>
+      (await ctrd(["plugins", "inspect", plugin, "--address", daemon.address])).stdout;
     try {
-      writeFileSync(daemon.config, `${before}\n[debug]\nlevel = "debug"\n[metrics]\naddress = "127.0.0.1:${port}"\n`);
-      hangUp();
-      await until("the reload", () => daemon.logs().includes("configuration reloaded") || undefined);
-      expect((await fetch(`http://127.0.0.1:${port}/v1/metrics`)).status).toBe(200);
-      expect(daemon.logs()).toContain('"key":"debug.level","old":"info","new":"debug"');
-      writeFileSync(daemon.config, `${before}\n[debug]\nlevle = "info"\n`);
-      hangUp();
-      await until("the refusal", () => daemon.logs().includes("the old one stays in force") || undefined);
-      expect(daemon.logs()).toMatch(/:\d+:1: debug\.levle: unknown key \\"levle\\", did you mean \\"level\\"\?/);
-      expect(await daemon.ctr(["tasks", "ls"])).toMatch(new RegExp(`${id} +\\d+ +RUNNING`));
-      expect((await daemon.ctr(["tasks", "exec", "--exec-id", "e", id, "echo", "still here"])).trim()).toBe(
-        "still here",
+      await until("the container runs", async () => (await daemon.ctr(["tasks", "ls"])).includes("RUNNING"));
+      writeFileSync(
+        daemon.config,
+        `${before.replace("version = 3", "version = 3\noom_score = 3")}
+[debug]
+level = "debug"
+[plugins."${metrics}"]
+address = "127.0.0.1:${port}"
+[plugins."${gc}"]
+startup_delay = "1s"
+deletion_threshold = 5
+`,
       );
+      hangUp();
+      await logged('"applied":3,"needRestart":2,"errors":0,"msg":"configuration reloaded"');
+      expect((await fetch(`http://127.0.0.1:${port}/v1/metrics`)).status).toBe(200);
+      for (const line of [
+        '"key":"debug.level","old":"info","new":"debug","msg":"configuration key changed"',
+        '"key":"oom_score","old":0,"new":3,"msg":"configuration key needs a restart to change"',
+        `"key":"plugins.\\"${metrics}\\".address","old":"","new":"127.0.0.1:${port}","msg":"configuration key changed"`,
+        `"key":"plugins.\\"${gc}\\".deletion_threshold","old":0,"new":5,"msg":"configuration key changed"`,
+        `"key":"plugins.\\"${gc}\\".startup_delay","old":"100ms","new":"1s","msg":"configuration key needs a restart`,
+      ]) {
+        expect(daemon.logs()).toContain(line);
+      }
+      expect(await inForce(metrics)).toContain(`address = "127.0.0.1:${port}"`);
+      expect(await inForce(gc)).toMatch(/deletion_threshold = 5\n[^]*startup_delay = "100ms"/);
+      // A broken file changes nothing.
+      writeFileSync(daemon.config, `${before}\n[debug]\nlevel = "trace"\nlevle = "info"\n`);
+      hangUp();
+      await logged("the old one stays in force");
+      expect(daemon.logs()).toMatch(
+        /config\.toml:\d+:1: debug\.levle: unknown key \\"levle\\", did you mean \\"level\\"\?/,
+      );
+      expect((await fetch(`http://127.0.0.1:${port}/v1/metrics`)).status).toBe(200);
+      expect(await inForce(gc)).toContain("deletion_threshold = 5\n");
+      // And back again.
+      writeFileSync(daemon.config, before);
+      hangUp();
+      await logged('"applied":3,"needRestart":0,"errors":0,"msg":"configuration reloaded"');
+      await expect(fetch(`http://127.0.0.1:${port}/v1/metrics`)).rejects.toThrow();
+      const { code, stdout } = await running;
+      expect(code).toBe(0);
+      expect(stdout).toBe(Array.from({ length: 60 }, (_, i) => `${i}\n`).join(""));
     } finally {
       writeFileSync(daemon.config, before);
-      await daemon.tryCtr(["tasks", "kill", "-s", "SIGKILL", id]);
-      await daemon.tryCtr(["tasks", "delete", id]);
-      await daemon.tryCtr(["containers", "rm", id]);
+      await running;
     }
   });
+
+  ctrdTest("SIGHUP never ends the daemon, also while it starts and stops", async () => {
+    const place = ["--config", "/dev/null", "--root", join(dir.path, "root"), "--state", join(dir.path, "state")];
+    const child = start(node, [...program, ...place]);
+    let log = "";
+    child.stderr?.on("data", (chunk: Buffer) => (log += chunk.toString()));
+    const ended = exited(child);
+    // Node itself must be up before it can catch anything.
+    await until("it has begun", () => existsSync(`/proc/${child.pid}/task`) && catchesHangUp(child.pid ?? 0));
+    const timer = setInterval(() => child.kill("SIGHUP"), 3);
+    await until("it is ready", () => log.includes("daemon ready"), 20_000);
+    await until("it has reloaded", () => log.includes("configuration reloaded"));
+    child.kill("SIGTERM");
+    const code = await ended;
+    clearInterval(timer);
+    expect({ code, signal: child.signalCode }).toEqual({ code: 0, signal: null });
+    expect(log).toContain("daemon stopped");
+    expect(log).not.toContain('"level":"error"');
+  });
 });
+
+/** Whether a process has a handler for SIGHUP. */
+function catchesHangUp(pid: number): boolean {
+  const caught = /^SigCgt:\t([0-9a-f]+)$/m.exec(readFileSync(`/proc/${pid}/status`, "utf8"))?.[1];
+  return caught !== undefined && (BigInt(`0x${caught}`) & 1n) === 1n;
+}

@@ -1,4 +1,5 @@
 import { availableParallelism } from "node:os";
+import type { LayerLimits } from "@ctrd/archive";
 import { DiffPlugin } from "@ctrd/core/diff";
 import type { Differ } from "@ctrd/core/diff";
 import { MetadataPlugin } from "@ctrd/core/metadata";
@@ -14,16 +15,26 @@ const walking: Registration<Differ, WalkingConfig> = {
   requires: [MetadataPlugin],
   config: walkingConfig,
   async initFn(ic) {
-    const { workers, max_layer_size: maxSize, max_layer_ratio: maxRatio } = ic.config;
+    const { workers } = ic.config;
+    let limits = limitsOf(ic.config);
+    ic.onReload(["max_layer_size", "max_layer_ratio"], (config) => void (limits = limitsOf(config)));
     const differ = await openWalkingDiffer({
       content: ic.get(MetadataPlugin).content,
       temporary: ic.state,
       workers: workers === 0 ? availableParallelism() : workers,
-      limits: { maxSize: maxSize === 0 ? Infinity : maxSize, maxRatio: maxRatio === 0 ? Infinity : maxRatio },
+      get limits() {
+        return limits;
+      },
     });
     ic.onClose(() => differ.close());
     ic.meta.platforms.push(hostPlatform());
     return differ;
   },
 };
+
+/** Zero: no limit. */
+function limitsOf({ max_layer_size: maxSize, max_layer_ratio: maxRatio }: WalkingConfig): LayerLimits {
+  return { maxSize: maxSize || Infinity, maxRatio: maxRatio || Infinity };
+}
+
 export default walking;

@@ -16,16 +16,18 @@ const manager: Registration<ShimManager, ShimManagerConfig> = {
   config: shimManagerConfig,
   initFn(ic) {
     const { containers, sandboxes } = ic.get(MetadataPlugin);
-    return createShimManager({
-      settings: {
-        grpcAddress: ic.daemon.address,
-        ttrpcAddress: ic.daemon.ttrpcAddress,
-        daemonBinary: ic.daemon.binary,
-        daemonVersion: ic.daemon.version,
-        debug: ic.daemon.debug,
-        env: ic.config.env,
-        socketDir: ic.config.socket_dir,
+    const { address: grpcAddress, ttrpcAddress, binary: daemonBinary, version: daemonVersion } = ic.daemon;
+    const settings = {
+      ...{ grpcAddress, ttrpcAddress, daemonBinary, daemonVersion },
+      get debug() {
+        return ic.daemon.debug;
       },
+      env: ic.config.env,
+      socketDir: ic.config.socket_dir,
+    };
+    ic.onReload(["env"], ({ env }) => void Object.assign(settings, { env }));
+    return createShimManager({
+      settings,
       events: ic.get(EventPlugin),
       containers,
       sandboxes,

@@ -233,7 +233,7 @@ describe("daemon", () => {
     await writeFile("/proc/self/oom_score_adj", before.trim());
   });
 
-  it("tells the service manager when it is ready and when it stops", async () => {
+  it("tells the service manager when it is ready, reloads and stops", async () => {
     const path = join(directory, "notify.sock");
     const received: string[] = [];
     const listener = spawn("python3", ["-c", notifyListener, path], { stdio: ["ignore", "pipe", "inherit"] });
@@ -242,12 +242,18 @@ describe("daemon", () => {
     process.env["NOTIFY_SOCKET"] = path;
     try {
       const daemon = await run([]);
+      await daemon.reload(config);
+      // The manager waits for the end of a reload that fails, too.
+      await expect(daemon.reload({ ...config, rot: "/" })).rejects.toThrow('did you mean "root"?');
       await daemon.stop();
     } finally {
       delete process.env["NOTIFY_SOCKET"];
     }
     await once(listener, "exit");
-    expect(received.join("")).toBe("bound\nREADY=1\nSTOPPING=1\n");
+    const reload = "RELOADING=1\nMONOTONIC_USEC=<time>\nREADY=1\n";
+    expect(received.join("").replaceAll(/USEC=\d+/g, "USEC=<time>")).toBe(
+      `bound\nREADY=1\n${reload}${reload}STOPPING=1\n`,
+    );
   });
 });
 
@@ -257,5 +263,5 @@ import socket, sys
 s = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
 s.bind(sys.argv[1])
 print("bound", flush=True)
-for _ in range(2): print(s.recv(100).decode(), flush=True)
+for _ in range(6): print(s.recv(100).decode(), flush=True)
 `;

@@ -1,4 +1,5 @@
 import { writeFile } from "node:fs/promises";
+import { setTimeout as sleep } from "node:timers/promises";
 import type { Logger } from "@ctrd/core/log";
 import { silentLogger } from "@ctrd/core/log";
 import { errnoOf, failedPrecondition } from "@ctrd/core/errors";
@@ -48,14 +49,22 @@ export interface Daemon {
    */
   start(): Promise<void>;
   /**
-   * Takes over a changed configuration as far as that is possible while it runs; the rest is reported and logged. Calls
-   * follow each other.
+   * Takes over a changed configuration as far as that is possible while the daemon runs; the rest is reported and
+   * logged. Calls follow each other, and wait for a start that is under way.
    *
-   * @throws ContainerdError `failed-precondition` unless the daemon runs
+   * @param config the whole configuration, as {@link ComposeOptions.config}
+   * @throws ContainerdError `invalid-argument` for a mistake in it, which changes nothing; `failed-precondition` unless
+   * the daemon runs
    */
-  reload(config: DaemonConfig): Promise<ReloadReport>;
+  reload(config: Readonly<Record<string, unknown>>): Promise<ReloadReport>;
   /** Stops the servers, then closes the plugins in reverse order. Containers go on. Repeated calls share one run. */
   stop(): Promise<void>;
+}
+
+/** A daemon whose configuration its owner reads. */
+export interface ComposedDaemon extends Daemon {
+  /** {@link Daemon.reload} of a configuration that is read once it is its turn. */
+  reloadFrom(read: () => Promise<DaemonConfig>): Promise<ReloadReport>;
 }
 
 /**
@@ -71,8 +80,7 @@ export interface Daemon {
  */
 export async function composeDaemon(options: ComposeOptions): Promise<Daemon> {
   const listed = await pluginsOf(options.plugins);
-  const documents = [documentOf({ imports: [], ...options.config }, "configuration")];
-  const config = await resolveConfig({ documents, warnings: [] }, listed);
+  const config = await resolveTable(options.config ?? {}, listed);
   const plugins = await withProxyPlugins(listed, config.table.proxy_plugins);
   return createDaemon({ plugins, config, log: options.log ?? silentLogger });
 }
@@ -91,21 +99,31 @@ export function createDaemon(options: {
   readonly log: Logger;
   /** Changes what is logged. */
   readonly setLog?: (settings: LogSettings) => void;
-}): Daemon {
+}): ComposedDaemon {
   checkComposition(options.plugins, options.config.table.disabled_plugins);
-  return new PluginDaemon(options.plugins, options.config, options.log, options.setLog ?? (() => {}));
+  return new PluginDaemon(options.plugins, options.config, options.log, options.setLog);
 }
 
-class PluginDaemon implements Daemon {
+function resolveTable(
+  table: Readonly<Record<string, unknown>>,
+  plugins: readonly LoadedPlugin[],
+): Promise<DaemonConfig> {
+  const documents = [documentOf({ imports: [], ...table }, "configuration")];
+  return resolveConfig({ documents, warnings: [] }, plugins);
+}
+
+class PluginDaemon implements ComposedDaemon {
   config: DaemonConfig;
   readonly #list: readonly LoadedPlugin[];
   readonly #log: Logger;
   readonly #abort = new AbortController();
   readonly #locks: (() => void)[] = [];
   readonly #servers: DaemonServer[] = [];
-  readonly #setLog: (settings: LogSettings) => void;
+  readonly #setLog: ((settings: LogSettings) => void) | undefined;
   #set: PluginSet | undefined;
-  #ready = false;
+  #starting: Promise<void> | undefined;
+  #isRunning = false;
+  #applying: Promise<unknown> = Promise.resolve();
   #reloading: Promise<unknown> = Promise.resolve();
   #stopping: Promise<void> | undefined;
 
@@ -113,7 +131,7 @@ class PluginDaemon implements Daemon {
     list: readonly LoadedPlugin[],
     config: DaemonConfig,
     log: Logger,
-    setLog: (settings: LogSettings) => void,
+    setLog: ((settings: LogSettings) => void) | undefined,
   ) {
     this.#list = list;
     this.config = config;
@@ -133,7 +151,12 @@ class PluginDaemon implements Daemon {
     return this.#set?.getAll(type) ?? [];
   }
 
-  async start(): Promise<void> {
+  start(): Promise<void> {
+    this.#starting = this.#startOrUndo();
+    return this.#starting;
+  }
+
+  async #startOrUndo(): Promise<void> {
     const began = performance.now();
     try {
       await this.#start();
@@ -144,30 +167,47 @@ class PluginDaemon implements Daemon {
     const { root, state } = this.config.table;
     const ok = this.plugins.filter((plugin) => plugin.state === "ok").length;
     this.#log.info({ version, root, state, plugins: ok, ms: Math.round(performance.now() - began) }, "daemon ready");
-    this.#ready = true;
+    this.#isRunning = true;
     this.#notify("READY=1");
   }
 
-  reload(config: DaemonConfig): Promise<ReloadReport> {
-    const reloaded = this.#reloading.then(() => this.#reload(config));
+  reload(config: Readonly<Record<string, unknown>>): Promise<ReloadReport> {
+    return this.reloadFrom(() => resolveTable(config, this.#list));
+  }
+
+  reloadFrom(read: () => Promise<DaemonConfig>): Promise<ReloadReport> {
+    const reloaded = this.#reloading.then(() => this.#reload(read));
     this.#reloading = reloaded.catch(() => {});
     return reloaded;
   }
 
-  async #reload(next: DaemonConfig): Promise<ReloadReport> {
-    if (!this.#ready || this.#set === undefined || this.#stopping !== undefined) {
-      throw failedPrecondition("reload the configuration: the daemon is starting or stopping");
-    }
-    // The service manager waits for READY.
+  async #reload(read: () => Promise<DaemonConfig>): Promise<ReloadReport> {
+    const set = await this.#runningSet();
+    // The service manager waits for READY, whatever becomes of it.
     this.#notify(`RELOADING=1\nMONOTONIC_USEC=${process.hrtime.bigint() / 1000n}`);
     try {
-      const report = await reloadDaemon(this.config, next, this.#set, this.#setLog, this.#log);
+      const next = await read();
+      for (const warning of next.warnings) this.#log.warn({ warning }, "configuration");
+      // It may have been stopped meanwhile.
+      await this.#runningSet();
+      const [current, plugins, setLog, log] = [this.config, this.#list, this.#setLog, this.#log];
+      const applying = reloadDaemon({ current, next, plugins, set, setLog, log });
+      this.#applying = applying.catch(() => {});
+      const report = await applying;
       // The rest is as it was when the daemon started.
-      this.config = { ...this.config, table: { ...this.config.table, debug: next.table.debug } };
+      this.config = { ...current, table: { ...current.table, debug: next.table.debug } };
       return report;
     } finally {
-      this.#notify("READY=1");
+      if (this.#stopping === undefined) this.#notify("READY=1");
     }
+  }
+
+  /** The plugins, once a start that is under way has ended. */
+  async #runningSet(): Promise<PluginSet> {
+    // Whoever started it gets the error of the start.
+    await this.#starting?.catch(() => {});
+    if (this.#set !== undefined && this.#isRunning && this.#stopping === undefined) return this.#set;
+    throw failedPrecondition("reload the configuration: the daemon does not run");
   }
 
   stop(): Promise<void> {
@@ -203,13 +243,20 @@ class PluginDaemon implements Daemon {
   async #info(): Promise<DaemonInfo> {
     const { address, ttrpcAddress, timeouts, table } = this.config;
     const binary = await writeSelfCommand(table.root);
-    const debug = table.debug.level === "debug" || table.debug.level === "trace";
-    return { version, revision, address, ttrpcAddress, binary, debug, timeouts };
+    const isDebug = (): boolean => ["debug", "trace"].includes(this.config.table.debug.level);
+    return {
+      ...{ version, revision, address, ttrpcAddress, binary, timeouts },
+      get debug() {
+        return isDebug();
+      },
+    };
   }
 
   async #stop(): Promise<void> {
     this.#log.info({}, "daemon stopping");
     this.#notify("STOPPING=1");
+    // Plugins must not be changed while they are closed.
+    await Promise.race([this.#applying, sleep(stopGraceMs, undefined, { ref: false })]);
     await this.#shutDown();
     this.#log.info({}, "daemon stopped");
   }

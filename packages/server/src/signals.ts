@@ -1,24 +1,43 @@
 import type { Logger } from "@ctrd/core/log";
 import type { DaemonConfig } from "./config/index.ts";
-import type { Daemon } from "./daemon.ts";
+import type { ComposedDaemon, Daemon } from "./daemon.ts";
 import { plainMessage } from "./plain-message.ts";
 
 /**
  * Binds the process's signals to the daemon until the process ends.
  *
  * SIGTERM and SIGINT stop it, a second one exits at once; SIGHUP reloads the configuration; SIGUSR1 logs its state;
- * SIGPIPE is ignored. An exception
- * that nobody caught ends the process: what is on disk is consistent at any moment, what is in memory no longer is.
+ * SIGPIPE is ignored. An exception that nobody caught ends the process: what is on disk is consistent at any moment,
+ * what is in memory no longer is.
  *
  * @param readConfig reads and checks the configuration anew
  * @param exit ends the process with a status, after flushing the log
+ * @returns does what SIGHUP does
  */
 export function bindSignals(
-  daemon: Daemon,
+  daemon: ComposedDaemon,
   log: Logger,
   readConfig: () => Promise<DaemonConfig>,
   exit: (status: number) => void,
-): void {
+): () => void {
+  const isStopping = bindStop(daemon, log, exit);
+  const reload = createReload(daemon, log, readConfig, isStopping);
+  process.on("SIGHUP", reload);
+  process.on("SIGPIPE", () => {});
+  // Node would open its debugger on this signal.
+  process.on("SIGUSR1", () => dumpState(daemon, log));
+  process.on("uncaughtException", (error) => {
+    log.error({ err: error, stack: error.stack }, "uncaught exception");
+    exit(1);
+  });
+  process.on("unhandledRejection", (reason) => {
+    log.error({ err: reason, stack: reason instanceof Error ? reason.stack : undefined }, "unhandled rejection");
+  });
+  return reload;
+}
+
+/** @returns tells whether a signal to stop has come */
+function bindStop(daemon: Daemon, log: Logger, exit: (status: number) => void): () => boolean {
   let stopping = false;
   const stop = (signal: string): void => {
     if (stopping) {
@@ -38,31 +57,40 @@ export function bindSignals(
   };
   process.on("SIGTERM", stop);
   process.on("SIGINT", stop);
-  process.on("SIGHUP", () => void reload(daemon, log, readConfig));
-  process.on("SIGPIPE", () => {});
-  // Node would open its debugger on this signal.
-  process.on("SIGUSR1", () => dumpState(daemon, log));
-  process.on("uncaughtException", (error) => {
-    log.error({ err: error, stack: error.stack }, "uncaught exception");
-    exit(1);
-  });
-  process.on("unhandledRejection", (reason) => {
-    log.error({ err: reason, stack: reason instanceof Error ? reason.stack : undefined }, "unhandled rejection");
-  });
+  return () => stopping;
 }
 
 /** Never ends the daemon: what cannot be read or applied is logged, and everything stays as it was. */
-async function reload(daemon: Daemon, log: Logger, readConfig: () => Promise<DaemonConfig>): Promise<void> {
-  log.info({ signal: "SIGHUP" }, "reload of the configuration asked for");
-  try {
-    const { applied, needRestart, errors } = await daemon.reload(await readConfig());
-    log.info(
-      { applied: applied.length, needRestart: needRestart.length, errors: errors.length },
-      "configuration reloaded",
-    );
-  } catch (error) {
-    log.error({ error: plainMessage(error) }, "configuration not reloaded, the old one stays in force");
-  }
+function createReload(
+  daemon: ComposedDaemon,
+  log: Logger,
+  readConfig: () => Promise<DaemonConfig>,
+  isStopping: () => boolean,
+): () => void {
+  let isWaiting = false;
+  const read = (): Promise<DaemonConfig> => {
+    // What is written to the files from now on is for the next one.
+    isWaiting = false;
+    return readConfig();
+  };
+  const reload = async (): Promise<void> => {
+    try {
+      const { applied, needRestart, errors } = await daemon.reloadFrom(read);
+      const counts = { applied: applied.length, needRestart: needRestart.length, errors: errors.length };
+      log.info(counts, "configuration reloaded");
+    } catch (error) {
+      if (!isStopping())
+        log.error({ error: plainMessage(error) }, "configuration not reloaded, the old one stays in force");
+    } finally {
+      isWaiting = false;
+    }
+  };
+  return () => {
+    if (isWaiting || isStopping()) return;
+    log.info({ signal: "SIGHUP" }, "reload of the configuration asked for");
+    isWaiting = true;
+    void reload();
+  };
 }
 
 function dumpState(daemon: Daemon, log: Logger): void {

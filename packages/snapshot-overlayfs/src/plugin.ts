@@ -13,16 +13,23 @@ const overlayfs: Registration<Snapshotter, OverlayConfig> = {
   id: "overlayfs",
   config: overlayConfig,
   initFn(ic) {
-    const { config } = ic;
+    let { config } = ic;
     const probe = probeOverlay(config.root_path || ic.root);
     if (!probe.supported) throw new SkipPlugin(probe.reason, probe.remedy);
     const snapshotter = openOverlaySnapshotter(probe.root, {
       features: probe.features,
-      upperdirLabel: config.upperdir_label,
-      syncRemove: config.sync_remove,
-      mountOptions: config.mount_options,
+      get upperdirLabel() {
+        return config.upperdir_label;
+      },
+      get syncRemove() {
+        return config.sync_remove;
+      },
+      get mountOptions() {
+        return config.mount_options;
+      },
       log: ic.log,
     });
+    ic.onReload(["upperdir_label", "sync_remove", "mount_options"], (next) => void (config = next));
     ic.onClose(() => snapshotter.close());
     ic.meta.exports.set("root", probe.root);
     ic.meta.platforms.push(hostPlatform());

@@ -30,17 +30,16 @@ export interface OverlayOptions {
 export function openOverlaySnapshotter(root: string, options: OverlayOptions): Snapshotter {
   const { features } = options;
   const directories = new SnapshotDirectories(root);
-  const extra = extraOptions(options.mountOptions ?? [], features);
   return openDirectorySnapshotter(
     directories,
     {
       fill: (_ctx, directory, chain) => fillSnapshot(directories, directory, chain),
       refill: (directory, chain) => fillSnapshot(directories, directory, chain),
-      mounts: (chain) => snapshotMounts(directories, chain, extra, features),
+      mounts(chain) {
+        return snapshotMounts(directories, chain, extraOptions(options.mountOptions ?? [], features), features);
+      },
       measured: (id) => upperOf(directories, id),
-      ...(options.upperdirLabel === true
-        ? { labels: (id: string) => new Map([[upperdirLabel, upperOf(directories, id)]]) }
-        : {}),
+      labels: (id) => new Map(options.upperdirLabel === true ? [[upperdirLabel, upperOf(directories, id)]] : []),
     },
     options,
   );

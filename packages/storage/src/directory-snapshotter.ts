@@ -51,7 +51,7 @@ export interface SnapshotDriver {
   close?(): Promise<void>;
 }
 
-/** Options of {@link openDirectorySnapshotter}. */
+/** Options of {@link openDirectorySnapshotter}; they are looked at when they are needed, and may change. */
 export interface DirectorySnapshotterOptions {
   /** Delete a snapshot's directory before `remove` resolves; otherwise `cleanup` does it. */
   syncRemove?: boolean;
@@ -79,7 +79,7 @@ export function openDirectorySnapshotter(
     void store.close();
     throw error;
   }
-  return new DirectorySnapshotter(directories, driver, store, options.syncRemove ?? false);
+  return new DirectorySnapshotter(directories, driver, store, options);
 }
 
 function restoreDirectories(
@@ -119,14 +119,19 @@ class DirectorySnapshotter implements Snapshotter {
   readonly #directories: SnapshotDirectories;
   readonly #driver: SnapshotDriver;
   readonly #store: SnapshotStore;
-  readonly #syncRemove: boolean;
+  readonly #options: DirectorySnapshotterOptions;
   readonly #trees = new TreePool();
 
-  constructor(directories: SnapshotDirectories, driver: SnapshotDriver, store: SnapshotStore, syncRemove: boolean) {
+  constructor(
+    directories: SnapshotDirectories,
+    driver: SnapshotDriver,
+    store: SnapshotStore,
+    options: DirectorySnapshotterOptions,
+  ) {
     this.#directories = directories;
     this.#driver = driver;
     this.#store = store;
-    this.#syncRemove = syncRemove;
+    this.#options = options;
   }
 
   async stat(_ctx: CallContext, key: string): Promise<SnapshotInfo> {
@@ -166,7 +171,7 @@ class DirectorySnapshotter implements Snapshotter {
 
   async remove(ctx: CallContext, key: string): Promise<void> {
     const { id } = await this.#store.remove(key);
-    if (this.#syncRemove) await this.#removeDirectory(this.#directories.of(id), ctx.log);
+    if (this.#options.syncRemove === true) await this.#removeDirectory(this.#directories.of(id), ctx.log);
   }
 
   async *walk(_ctx: CallContext, filters: readonly string[]): AsyncGenerator<SnapshotInfo> {

@@ -91,7 +91,7 @@ export interface DaemonInfo {
   readonly ttrpcAddress: string;
   /** The daemon's own executable, as argv0 for shims' `-publish-binary`. */
   readonly binary: string;
-  /** Whether the log level is debug or trace. */
+  /** Whether the log level is debug or trace now: a reload can change it. */
   readonly debug: boolean;
   /** `[timeouts]` of the configuration, in milliseconds by name. */
   readonly timeouts: ReadonlyMap<string, number>;

@@ -23,10 +23,14 @@ interface MethodCounts {
 }
 
 /** Counts gRPC calls: an observer of the server, and a source of metrics. */
-export interface CallMetrics extends RpcObserver, MetricsSource {}
+export interface CallMetrics extends RpcObserver, MetricsSource {
+  /** Whether to measure, and show, how long calls take from now on. */
+  setHistogram(isOn: boolean): void;
+}
 
-/** Makes counters of gRPC calls; with `histogram` also of how long they took. */
-export function createCallMetrics(histogram: boolean): CallMetrics {
+/** Makes counters of gRPC calls; with `withHistogram` also of how long they took. */
+export function createCallMetrics(withHistogram: boolean): CallMetrics {
+  let histogram = withHistogram;
   const counts = new Map<MethodDefinition, MethodCounts>();
   const countsOf = (service: ServiceDefinition, method: MethodDefinition, shape: MethodShape): MethodCounts => {
     let found = counts.get(method);
@@ -38,6 +42,9 @@ export function createCallMetrics(histogram: boolean): CallMetrics {
     return found;
   };
   return {
+    setHistogram(isOn) {
+      histogram = isOn;
+    },
     started(service, method, shape) {
       countsOf(service, method, shape).started++;
     },

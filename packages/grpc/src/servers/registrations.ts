@@ -19,7 +19,11 @@ const callMetrics: Registration<MetricsSource, CallMetricsConfig> = {
   type: MetricsPlugin,
   id: "grpc-prometheus",
   config: callMetricsConfig,
-  initFn: (ic) => createCallMetrics(ic.config.grpc_histogram),
+  initFn(ic) {
+    const counters = createCallMetrics(ic.config.grpc_histogram);
+    ic.onReload(["grpc_histogram"], (config) => counters.setHistogram(config.grpc_histogram));
+    return counters;
+  },
 };
 
 const grpc: Registration<DaemonServer, GrpcServerConfig> = {

@@ -1,7 +1,6 @@
 import type { ConfigSchema } from "@ctrd/core/config";
 import { configSchema } from "@ctrd/core/config";
 import { DiffPlugin } from "@ctrd/core/diff";
-import { invalidArgument } from "@ctrd/core/errors";
 import { EventPlugin } from "@ctrd/core/events";
 import { GcPlugin } from "@ctrd/core/gc";
 import { MetadataPlugin } from "@ctrd/core/metadata";
@@ -28,10 +27,14 @@ const diffTable = z.object({
   sync_fs: z.boolean().default(false).describe("Flush the file system after every layer."),
 });
 
-const tasksTable = z.object({
-  blockio_config_file: z.string().default("").describe("Not supported; must be empty."),
-  rdt_config_file: z.string().default("").describe("Not supported; must be empty."),
-});
+/** A file of containerd's that must not be passed over in silence: containers would get other limits. */
+const unsupportedFile = z
+  .string()
+  .refine((path) => path === "", "is not supported; leave it empty")
+  .default("")
+  .meta({ description: "Not supported; must be empty.", const: "" });
+
+const tasksTable = z.object({ blockio_config_file: unsupportedFile, rdt_config_file: unsupportedFile });
 
 function schemaOf<C>(table: z.ZodType<C> & Parameters<typeof configSchema<C>>[0]): ConfigSchema<C> {
   return configSchema(table, () => z.toJSONSchema(table, { io: "input" }));
@@ -61,7 +64,16 @@ export const serviceRegistrations: readonly AnyRegistration[] = [
     id: "diff-service",
     requires: [DiffPlugin],
     config: schemaOf(diffTable),
-    initFn: (ic) => diffService(ic.getById(DiffPlugin), { order: ic.config.default, syncFs: ic.config.sync_fs }),
+    initFn(ic) {
+      let { sync_fs: syncFs } = ic.config;
+      ic.onReload(["sync_fs"], (config) => void ({ sync_fs: syncFs } = config));
+      return diffService(ic.getById(DiffPlugin), {
+        order: ic.config.default,
+        get syncFs() {
+          return syncFs;
+        },
+      });
+    },
   }),
   service({
     id: "images-service",
@@ -89,9 +101,6 @@ export const serviceRegistrations: readonly AnyRegistration[] = [
     requires: [EventPlugin, RuntimePlugin, MetadataPlugin, optional(TaskMonitorPlugin), optional(WarningPlugin)],
     config: schemaOf(tasksTable),
     initFn(ic) {
-      for (const [key, value] of Object.entries(ic.config)) {
-        if (value !== "") throw invalidArgument(`${key} of the tasks service is not supported; leave it empty`);
-      }
       const { containers, content } = ic.get(MetadataPlugin);
       const timeout = ([name, fallback]: readonly [string, number]): number => ic.daemon.timeouts.get(name) ?? fallback;
       const [stateTimeoutMs, statsTimeoutMs] = [timeout(stateTimeout), timeout(statsTimeout)];

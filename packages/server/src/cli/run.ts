@@ -1,6 +1,7 @@
 import { plainMessage } from "../plain-message.ts";
 import type { Arguments } from "./arguments.ts";
 import { parseCommandLine, usage, UsageError } from "./arguments.ts";
+import { holdSignals } from "./early-signals.ts";
 
 /** Runs the `ctrd` command line. Errors become one line on standard error and exit status 1. */
 export async function runCommandLine(argv: readonly string[]): Promise<void> {
@@ -18,6 +19,12 @@ export async function runCommandLine(argv: readonly string[]): Promise<void> {
   }
 }
 
+async function serve(options: Arguments): Promise<void> {
+  // Before anything large is loaded.
+  const early = holdSignals();
+  await (await import("./serve.ts")).serve(options, early);
+}
+
 async function run(options: Arguments): Promise<void> {
   switch (options.command) {
     case "help":
@@ -29,7 +36,7 @@ async function run(options: Arguments): Promise<void> {
       return;
     }
     case "serve":
-      await (await import("./serve.ts")).serve(options);
+      await serve(options);
       return;
     case "plugins ls":
     case "plugins graph":

@@ -7,11 +7,10 @@ import { createLogger } from "../log.ts";
 import { bindSignals } from "../signals.ts";
 import type { Arguments } from "./arguments.ts";
 import { loadComposition, loadConfig } from "./composition.ts";
+import type { EarlySignals } from "./early-signals.ts";
 
 /** Runs the daemon until a signal ends it. */
-export async function serve(options: Arguments): Promise<void> {
-  // Until the daemon has its handlers, the one would open Node's debugger and the other end the process.
-  for (const signal of ["SIGUSR1", "SIGHUP"]) process.on(signal, ignore);
+export async function serve(options: Arguments, early: EarlySignals): Promise<void> {
   const { plugins, app, config } = await loadComposition(options);
   const { log, flush, configure } = createLogger(config.table.debug);
   if (app !== undefined) logApp(app, log);
@@ -20,8 +19,8 @@ export async function serve(options: Arguments): Promise<void> {
     process.exit(status);
   };
   const daemon = createDaemon({ plugins, config, log, setLog: configure });
-  bindSignals(daemon, log, () => loadConfig(options, plugins), exit);
-  for (const signal of ["SIGUSR1", "SIGHUP"]) process.off(signal, ignore);
+  const reload = bindSignals(daemon, log, () => loadConfig(options, plugins), exit);
+  const isReloadWanted = early.release();
   try {
     await daemon.start();
   } catch (error) {
@@ -30,6 +29,7 @@ export async function serve(options: Arguments): Promise<void> {
   }
   // A daemon may be killed before it exits by itself, which is when Node would write the cache.
   flushCompileCache();
+  if (isReloadWanted) reload();
 }
 
 /** What the app folder added to the daemon, and what of it was passed over. */
@@ -37,5 +37,3 @@ function logApp({ directory, builtins, packages, passedOver }: Discovery, log: L
   log.info({ app: directory, packages: packages.map(({ source }) => describeSource(source)), builtins }, "app");
   for (const { name, reason } of passedOver) log.info({ package: name, reason }, "dependency passed over");
 }
-
-function ignore(): void {}
