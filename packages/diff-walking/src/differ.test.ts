@@ -11,6 +11,7 @@ import type { Logger } from "@ctrd/core/log";
 import { silentLogger } from "@ctrd/core/log";
 import type { Descriptor, Mount } from "@ctrd/core/records";
 import { mountAll, unmountAll } from "@ctrd/sys";
+import { differSuite } from "@ctrd/testkit/diff";
 import type { LeakCheck, TarEntry } from "@ctrd/testkit/fixtures";
 import { leakCheck, tarBuffer } from "@ctrd/testkit/fixtures";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
@@ -166,24 +167,13 @@ const layer: TarEntry[] = [
   { path: "dir/.wh.gone" },
 ];
 
+differSuite("walking", async (root, content) => {
+  const walking = await openWalkingDiffer({ content, temporary: join(root, "tmp"), workers: 2 });
+  return { differ: walking, ctx, close: () => walking.close() };
+});
+
 describe("apply", () => {
   const tar = tarBuffer(layer);
-
-  it("goes straight into a bind mount's source", async () => {
-    const root = makeDir("root");
-    put(root, "dir/gone");
-    const descriptor = store.add(gzipSync(tar));
-    const applied = await differ.apply(ctx, { ...descriptor, mediaType: `${descriptor.mediaType}+gzip` }, [
-      bind(root, "rw"),
-    ]);
-    expect(applied).toEqual({
-      mediaType: "application/vnd.oci.image.layer.v1.tar",
-      digest: sha256(tar),
-      size: BigInt(tar.length),
-      annotations: new Map(),
-    });
-    expect(fs.readdirSync(join(root, "dir"))).toEqual(["file"]);
-  });
 
   it("goes straight into an overlay's upper directory", async () => {
     const [lower, upper, work] = [makeDir("lower"), makeDir("upper"), makeDir("work")];
@@ -196,18 +186,6 @@ describe("apply", () => {
     mountAll([mount], makeDir("merged"));
     expect(fs.readdirSync(join(dir, "merged/dir"))).toEqual(["file"]);
     unmountAll(join(dir, "merged"));
-  });
-
-  it("mounts whatever else it is, and unmounts it, also after a failure", async () => {
-    const [root, disk] = [makeDir("root"), makeDir("disk")];
-    put(disk, "dir/gone");
-    const mounts = [bind(root), { ...bind(disk), target: "disk" }];
-    fs.mkdirSync(join(root, "disk"));
-    const inside = layer.map((entry) => ({ ...entry, path: `disk/${entry.path}` }));
-    await differ.apply(ctx, store.add(tarBuffer(inside)), mounts, { syncFs: true });
-    expect(fs.readdirSync(join(disk, "dir"))).toEqual(["file"]);
-    const bad = store.add(tarBuffer([...inside, { path: "disk/odd", type: "Z" }]));
-    await expect(differ.apply(ctx, bad, mounts)).rejects.toThrow(/entry "disk\/odd" has the unknown type "Z"/);
   });
 
   it("reads content that has no file", async () => {
@@ -230,14 +208,6 @@ describe("apply", () => {
       expect(applied.digest).toBe(sha256(tar));
     }
   });
-
-  it.each(["", "application/vnd.oci.image.layer.v1.tar+gzip+encrypted", "application/octet-stream"])(
-    "leaves %j to others",
-    async (mediaType) => {
-      const refused = differ.apply(ctx, { ...store.add(tar), mediaType }, [bind(makeDir("root"))]);
-      await expect(refused).rejects.toThrow(expect.objectContaining({ kind: "not-implemented" }));
-    },
-  );
 
   it("refuses a read-only bind, content that is not there, and what exceeds the limits", async () => {
     const root = makeDir("root");
@@ -275,21 +245,6 @@ describe("apply", () => {
 
 describe("cancellation", () => {
   const slow = gzipSync(tarBuffer([{ path: "zeros", data: Buffer.alloc(600 << 20) }]), { level: 1 });
-
-  it("stops within a second and leaves nothing mounted", async () => {
-    const descriptor = store.add(slow);
-    // Not the fast path: a temporary mount.
-    const mounts = [{ type: "tmpfs", source: "tmpfs", target: "", options: [] }];
-    for (const reason of [undefined, new DOMException("late", "TimeoutError")]) {
-      const controller = new AbortController();
-      const applied = differ.apply(createContext({ signal: controller.signal }), descriptor, mounts);
-      setTimeout(() => controller.abort(reason), 100);
-      await expect(applied).rejects.toThrow(
-        expect.objectContaining({ kind: reason === undefined ? "canceled" : "deadline-exceeded" }),
-      );
-      expect(await leaks.leftovers()).toEqual([]);
-    }
-  });
 
   it("takes a waiting call out of the queue", async () => {
     await open({ workers: 1 });
@@ -346,29 +301,6 @@ describe("compare", () => {
     return found;
   };
 
-  it("of directories (native), with labels", async () => {
-    const [lower, upper] = [makeDir("lower"), makeDir("upper")];
-    put(lower, "gone");
-    put(upper, "dir/file", "x");
-    const { descriptor, tar, labels } = await compare([bind(lower, "ro")], [bind(upper, "rw")], {
-      labels: new Map([["a", "b"]]),
-    });
-    expect(descriptor.mediaType).toBe("application/vnd.oci.image.layer.v1.tar+gzip");
-    expect(names(tar)).toEqual(["dir/", "dir/file", ".wh.gone"]);
-    expect(labels).toEqual(
-      new Map([
-        ["a", "b"],
-        ["containerd.io/uncompressed", sha256(tar)],
-      ]),
-    );
-  });
-
-  it("of nothing with a directory", async () => {
-    const upper = makeDir("upper");
-    put(upper, "file");
-    expect(names((await compare([], [bind(upper)])).tar)).toEqual(["file"]);
-  });
-
   it("of overlays, with and without the upper directory as guide, also while it is mounted", async () => {
     const [one, two, upper, work] = [makeDir("one"), makeDir("two"), makeDir("upper"), makeDir("work")];
     put(one, "dir/gone");
@@ -403,24 +335,6 @@ describe("compare", () => {
     expect(names((await compare([bind(lower, "ro")], [active])).tar)).toEqual(["file"]);
   });
 
-  it("caps times at SOURCE_DATE_EPOCH", async () => {
-    const upper = makeDir("upper");
-    put(upper, "file");
-    const { tar } = await compare([], [bind(upper)], { sourceDateEpoch: { seconds: 77n, nanos: 0 } });
-    expect(Number.parseInt(tar.toString("latin1", 136, 147), 8)).toBe(77);
-  });
-
-  it("starts a given ref anew, and labels a blob that was there before", async () => {
-    const upper = makeDir("upper");
-    put(upper, "file");
-    const first = await compare([], [bind(upper)]);
-    store.blobs.get(first.descriptor.digest)?.labels.clear();
-    store.ingests.set("mine", [Buffer.from("left over")]);
-    const second = await compare([], [bind(upper)], { reference: "mine" });
-    expect(second.descriptor).toEqual(first.descriptor);
-    expect(second.labels).toEqual(first.labels);
-  });
-
   it("aborts its own ref on failure, not a given one", async () => {
     const upper = makeDir("upper");
     put(upper, "file", "x".repeat(5 << 20));
@@ -441,15 +355,6 @@ describe("compare", () => {
     );
     expect([...store.ingests.keys()]).toEqual(["mine"]);
   });
-
-  it.each(["application/vnd.docker.image.rootfs.diff.tar.gzip", "text/plain"])(
-    "does not write %s",
-    async (mediaType) => {
-      await expect(differ.compare(ctx, [], [], { mediaType })).rejects.toThrow(
-        expect.objectContaining({ kind: "not-implemented" }),
-      );
-    },
-  );
 });
 
 describe("start", () => {

@@ -21,6 +21,7 @@ import { readingTests } from "./reading.ts";
 import { commitTests, writingTests } from "./writing.ts";
 
 export type { ContentSuiteOptions, OpenedStore, OpenStore } from "./harness.ts";
+export { createMemoryContentStore } from "./memory-store.ts";
 
 /**
  * Defines the tests.

@@ -27,7 +27,7 @@ export function endingTests(withEvents: WithEvents): void {
       const lasting = containersUntil(events.subscribe(ctx, []), "end");
       const ids: string[] = [];
       for (let n = 0; n < 200; n++) {
-        const leaving = events.subscribe(ctx, [`event.container_id==c${n}`, "topic==/never"]);
+        const leaving = events.subscribe(ctx, [`event.container_id==c${n}`, 'topic=="/never"']);
         ids.push(`c${n}`);
         await events.publish(ctx, "/a", exitOf(`c${n}`));
         expect(await take(leaving, 1)).toHaveLength(1);

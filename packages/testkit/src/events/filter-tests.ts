@@ -15,24 +15,23 @@ export function filterTests(withEvents: WithEvents): void {
   test.each<[filters: string[], seen: string[]]>([
     [[], ["exit", "create", "other"]],
     [[""], ["exit", "create", "other"]],
-    [["topic==/tasks/exit"], ["exit", "other"]],
     [['topic=="/tasks/exit"'], ["exit", "other"]],
-    [["topic!=/tasks/exit"], ["create"]],
-    [["topic~=^/containers/"], ["create"]],
+    [['topic!="/tasks/exit"'], ["create"]],
+    [['topic~="^/containers/"'], ["create"]],
     [["topic~=|^/tasks/|"], ["exit", "other"]],
     [["namespace==other"], ["other"]],
     [["namespace!=other"], ["exit", "create"]],
-    [["topic==/tasks/exit,namespace==other"], ["other"]],
+    [['topic=="/tasks/exit",namespace==other'], ["other"]],
     [
-      ["topic==/containers/create", "namespace==other"],
+      ['topic=="/containers/create"', "namespace==other"],
       ["create", "other"],
     ],
-    [["topic==/none"], []],
+    [['topic=="/none"'], []],
     [["nonsense"], []],
   ])("filters %j", (filters, seen) =>
     withEvents(async ({ events, ctx }) => {
       const all = filters.every((filter) => filter === "");
-      const picked = events.subscribe(ctx, all ? filters : [...filters, "topic==/end"]);
+      const picked = events.subscribe(ctx, all ? filters : [...filters, 'topic=="/end"']);
       await events.publish(ctx, "/tasks/exit", exitOf("exit"));
       await events.publish(ctx, "/containers/create", exitOf("create"));
       await events.publish(withNamespace(ctx, "other"), "/tasks/exit", exitOf("other"));
@@ -44,9 +43,9 @@ export function filterTests(withEvents: WithEvents): void {
   test(
     "a malformed filter is refused",
     withEvents(async ({ events, ctx }) => {
-      for (const filter of ["topic==", "==", "topic=/a", "a b"]) {
+      for (const filter of ["topic==", "==", 'topic="/a"', "a b"]) {
         // A subscription over a connection learns it only when it reads.
-        const subscribe = async (): Promise<unknown> => take(events.subscribe(ctx, ["topic==/a", filter]), 1);
+        const subscribe = async (): Promise<unknown> => take(events.subscribe(ctx, ['topic=="/a"', filter]), 1);
         await expectKind(subscribe(), "invalid-argument");
       }
     }),
@@ -95,7 +94,7 @@ export function fieldTests(withEvents: WithEvents): void {
     ["event.key==k", "bytes that are none", { ...snapshot, value: Uint8Array.of(255) }, false],
   ])("%s on %s", (filter, _what, event, wanted) =>
     withEvents(async ({ events, ctx }) => {
-      const picked = events.subscribe(ctx, [filter, "topic==/end"]);
+      const picked = events.subscribe(ctx, [filter, 'topic=="/end"']);
       await events.publish(ctx, "/an/event", event);
       await events.publish(ctx, "/end", exitOf("end"));
       const [first] = await take(picked, 1);
