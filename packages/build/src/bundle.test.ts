@@ -68,8 +68,7 @@ describe("a bundle", () => {
 
   it("has the files that modules read by their location, also by that of their package.json", async () => {
     write({
-      "main.js": `import { readFileSync } from "node:fs"; import { createRequire } from "node:module";
-        import { version } from "mine";
+      "main.js": `import { readFileSync } from "node:fs"; import { createRequire } from "node:module"; import { version } from "mine";
         const required = createRequire(import.meta.url)("./answer.cjs");
         console.log(version, readFileSync(new URL("./data/text", import.meta.url), "utf8"), required(), import.meta.dirname.endsWith("/app"));`,
       "answer.cjs": `module.exports = () => 42;`,
