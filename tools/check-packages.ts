@@ -40,7 +40,7 @@ function importAll(project: string, manifests: readonly Manifest[]): string[] {
     Object.keys(manifest.exports)
       .filter((entry) => !entry.includes("*") && !entry.endsWith(".json"))
       // The suites need a test runner around them.
-      .filter((entry) => manifest.name !== "@ctrd/testkit" || entry === "./fixtures")
+      .filter((entry) => manifest.name !== "@ctrd/testkit" || ["./fixtures", "./daemon"].includes(entry))
       .map((entry) => manifest.name + entry.slice(1)),
   );
   writeFileSync(
