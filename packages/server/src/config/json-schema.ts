@@ -80,10 +80,12 @@ const oneSchema = ["items", "additionalProperties", "not", "if", "then", "else",
 const schemaLists = ["anyOf", "oneOf", "prefixItems"];
 const schemasByName = ["properties", "patternProperties", "$defs"];
 
-/** Refuses keys that an object's schema does not name, where it does not say otherwise. */
+/** Refuses keys that an object's schema does not name, where it does not say otherwise; makes patterns portable. */
 function seal(schema: unknown): unknown {
   if (!isTable(schema)) return schema;
   const sealed: Table = { ...schema };
+  // Editors' engines do not all know `\0`.
+  if (typeof sealed["pattern"] === "string") sealed["pattern"] = sealed["pattern"].replaceAll(/\\0(?!\d)/g, "\\x00");
   for (const key of oneSchema) if (key in sealed) sealed[key] = seal(sealed[key]);
   for (const key of schemaLists) {
     const list = sealed[key];

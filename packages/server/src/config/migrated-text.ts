@@ -71,8 +71,8 @@ class Rewriter {
 
   write({ statements, rest }: TomlSource): string {
     const [first, ...others] = statements;
-    const all = first === undefined ? [] : [this.#addVersion(first), ...others];
-    for (const statement of all) {
+    if (first === undefined) this.#group([]).lines.push(`version = ${latestVersion}`);
+    for (const statement of first === undefined ? [] : [this.#addVersion(first), ...others]) {
       if (statement.kind === "header") this.#addHeader(statement);
       else this.#addValue(statement);
     }
