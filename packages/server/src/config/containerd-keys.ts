@@ -11,6 +11,9 @@ const containerdKeys: Readonly<Record<string, string>> = {
   "io.containerd.server.v1.ttrpc": "address uid gid",
   "io.containerd.server.v1.debug": "address uid gid",
   "io.containerd.server.v1.metrics": "address",
+  "io.containerd.server.v1.grpc-tcp":
+    "address tls_ca tls_cert tls_key tls_common_name max_recv_message_size max_send_message_size",
+  "io.containerd.metrics.v1.grpc-prometheus": "grpc_histogram",
   "io.containerd.gc.v1.scheduler": "pause_threshold deletion_threshold mutation_threshold schedule_delay startup_delay",
   "io.containerd.metadata.v1.bolt": "content_sharing_policy no_sync",
   "io.containerd.runtime.v2.task": "platforms sched_core",
@@ -19,6 +22,25 @@ const containerdKeys: Readonly<Record<string, string>> = {
   "io.containerd.service.v1.tasks-service": "blockio_config_file rdt_config_file",
   "io.containerd.snapshotter.v1.overlayfs": "root_path upperdir_label sync_remove slow_chown mount_options",
   "io.containerd.snapshotter.v1.native": "root_path",
+  "io.containerd.snapshotter.v1.btrfs": "root_path",
+  "io.containerd.snapshotter.v1.blockfile": "root_path scratch_file fs_type mount_options recreate_scratch",
+  "io.containerd.snapshotter.v1.devmapper":
+    "root_path pool_name base_image_size async_remove discard_blocks fs_type fs_options",
+  "io.containerd.snapshotter.v1.erofs":
+    "root_path ovl_mount_options enable_fsverity set_immutable default_size dmverity_mode layer_content_caches",
+  "io.containerd.differ.v1.erofs": "mkfs_options enable_tar_index enable_dmverity",
+  "io.containerd.transfer.v1.local":
+    "max_concurrent_downloads concurrent_layer_fetch_buffer max_concurrent_uploaded_layers max_concurrent_unpacks " +
+    "check_platform_supported config_path unpack_config",
+  "io.containerd.internal.v1.opt": "path",
+  "io.containerd.monitor.container.v1.restart": "interval",
+  "io.containerd.monitor.task.v1.cgroups": "no_prometheus",
+  "io.containerd.image-verifier.v1.bindir": "bin_dir max_verifiers per_verifier_timeout",
+  "io.containerd.nri.v1.nri":
+    "disable socket_path plugin_path plugin_config_path plugin_registration_timeout plugin_request_timeout " +
+    "disable_connections default_validator",
+  "io.containerd.tracing.processor.v1.otlp": "endpoint protocol insecure",
+  "io.containerd.internal.v1.tracing": "service_name sampling_ratio",
 };
 
 /** What to do instead of a key of containerd that a plugin of this daemon has no use for. */

@@ -1,10 +1,14 @@
 import { execFileSync } from "node:child_process";
+import { pluginUri } from "@ctrd/core/plugin";
 import { parse } from "smol-toml";
 import { describe, expect, it } from "vitest";
+import { defaultPlugins } from "../app/plugin-list.ts";
 import { isTable } from "./key-path.ts";
 import type { Table } from "./key-path.ts";
+import { parseDocument } from "./load.ts";
 import { migrate } from "./migrate.ts";
 import { migratedText } from "./migrated-text.ts";
+import { checkConfig } from "./resolve.ts";
 
 const cri = 'plugins."io.containerd.grpc.v1.cri"';
 
@@ -226,3 +230,74 @@ function keysOf(table: Table): string[] {
     .flatMap(([key, value]) => (isTable(value) ? keysOf(value) : [key]))
     .filter((key) => !["bin_dir", "sandbox_image"].includes(key));
 }
+
+describe("containerd 2.x", () => {
+  // The defaults of 2.3, as its documentation lists them.
+  const text = `version = 4
+[plugins."io.containerd.server.v1.grpc-tcp"]
+address = ""
+[plugins."io.containerd.gc.v1.scheduler"]
+pause_threshold = 0.02
+deletion_threshold = 0
+mutation_threshold = 100
+schedule_delay = "0s"
+startup_delay = "100ms"
+[plugins."io.containerd.metadata.v1.bolt"]
+content_sharing_policy = "shared"
+no_sync = false
+[plugins."io.containerd.runtime.v2.task"]
+platforms = ["linux/amd64"]
+[plugins."io.containerd.shim.v1.manager"]
+env = []
+socket_dir = ""
+[plugins."io.containerd.transfer.v1.local"]
+max_concurrent_downloads = 3
+concurrent_layer_fetch_buffer = 0
+max_concurrent_uploaded_layers = 3
+max_concurrent_unpacks = 1
+check_platform_supported = false
+config_path = ""
+[[plugins."io.containerd.transfer.v1.local".unpack_config]]
+platform = "linux/amd64"
+snapshotter = "overlayfs"
+[plugins."io.containerd.service.v1.diff-service"]
+default = ["walking"]
+sync_fs = false
+[plugins."io.containerd.service.v1.tasks-service"]
+blockio_config_file = ""
+rdt_config_file = ""
+[plugins."io.containerd.snapshotter.v1.overlayfs"]
+root_path = ""
+upperdir_label = false
+sync_remove = false
+slow_chown = false
+mount_options = []
+[plugins."io.containerd.image-verifier.v1.bindir"]
+bin_dir = "/opt/containerd/image-verifier/bin"
+[plugins."io.containerd.nri.v1.nri"]
+disable = false
+[plugins."io.containerd.cri.v1.images"]
+snapshotter = "overlayfs"
+[plugins."io.containerd.cri.v1.runtime".containerd]
+default_runtime_name = "runc"
+[plugins."io.containerd.grpc.v1.cri"]
+stream_server_port = "0"
+[timeouts]
+"io.containerd.timeout.cri.defercleanup" = "1m0s"
+`;
+
+  it.each([3, 4])("layout %i is accepted, and each key without effect is one warning", async (version) => {
+    const plugins = await defaultPlugins();
+    const { document, warnings } = await parseDocument("/c.toml", text.replace("version = 4", `version = ${version}`));
+    const report = await checkConfig({ documents: [document], warnings }, plugins);
+    expect(report.problems).toEqual([]);
+    const has = new Set(plugins.map(({ registration }) => pluginUri(registration)));
+    const absent = ["server.v1.grpc-tcp", "image-verifier.v1.bindir", "nri.v1.nri", "cri.v1.images"].filter(
+      (uri) => !has.has(`io.containerd.${uri}`),
+    );
+    const named = report.warnings.map((line) => /^\/c\.toml:\d+:\d+: (\S+): /.exec(line)?.[1]);
+    for (const uri of absent) expect(named).toContain(`plugins."io.containerd.${uri}"`);
+    expect(named.filter((key) => key?.includes(".cri."))).toHaveLength(absent.includes("cri.v1.images") ? 2 : 0);
+    expect(new Set(named).size).toBe(named.length);
+  });
+});
