@@ -105,3 +105,24 @@ build_go ctr2 v2.3.4 github.com/containerd/containerd/v2/cmd/ctr github.com/cont
 # keep it in a module of its own that was never published.
 stargz=github.com/containerd/stargz-snapshotter
 build_go containerd-stargz-grpc v0.9.0 $stargz/cmd/containerd-stargz-grpc $stargz $stargz/estargz
+
+# The JSON schema of the OCI runtime specification, which @ctrd/oci is tested against.
+schema=$PWD/.host/runtime-spec-v1.2.1
+if ! [ -d "$schema" ]; then
+  if [ -z "$go" ]; then
+    echo "setup-host: no Go toolchain: the runtime specification's schema is not fetched, its tests will be skipped" >&2
+  else
+    echo "setup-host: fetching the runtime specification's schema from the Go module proxy" >&2
+    source=$(GOFLAGS=-mod=mod "$go" mod download -json github.com/opencontainers/runtime-spec@v1.2.1 |
+      sed -n 's/^\t"Dir": "\(.*\)",$/\1/p') || true
+    if [ -d "$source/schema" ]; then
+      rm -rf "$schema.new"
+      mkdir -p "$schema.new"
+      cp "$source"/schema/*.json "$schema.new"
+      chmod -R u+w "$schema.new"
+      mv "$schema.new" "$schema"
+    else
+      echo "setup-host: the schema cannot be fetched (see above): its tests will be skipped" >&2
+    fi
+  fi
+fi
