@@ -4,7 +4,7 @@
  * @module
  */
 import { invalidArgument, resourceExhausted } from "@ctrd/core/errors";
-import type { Spec } from "./spec.ts";
+import type { Process, Spec } from "./spec.ts";
 
 /** Largest text that {@link decodeSpec} takes. A spec with thousands of mounts and devices is far below. */
 const maxSpecBytes = 8 << 20;
@@ -16,8 +16,8 @@ interface JsonWithSource {
 }
 const json = JSON as unknown as JsonWithSource;
 
-/** The `config.json` of a spec. @throws ContainerdError `invalid-argument` for a number that is not whole, or not exact */
-export function encodeSpec(spec: Spec): Uint8Array {
+/** The `config.json` of a spec, or the process of an exec as JSON. @throws ContainerdError `invalid-argument` for a number that is not whole, or not exact */
+export function encodeSpec(spec: Spec | Process): Uint8Array {
   return Buffer.from(
     JSON.stringify(spec, (key, value: unknown) => {
       if (typeof value === "bigint") return json.rawJSON(value.toString());

@@ -26,11 +26,11 @@ import {
   refNameAnnotation,
   setChildLabels,
   storeImage,
+  uncompressed,
   unpackImage,
   withTemporaryLease,
 } from "@ctrd/images";
 import { readBytes, writeBytes } from "./byte-streams.ts";
-import { uncompressed } from "./uncompressed.ts";
 import type { ProgressReporter } from "./progress.ts";
 import type { TransferParts } from "./service.ts";
 

@@ -9,15 +9,15 @@ import { Readable } from "node:stream";
 import { createGunzip, createZstdDecompress } from "node:zlib";
 
 /** The bytes of a stream, decompressed when it begins like gzip or zstd. */
-export async function* uncompressed(source: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
+export async function* uncompressed(source: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
   const iterator = source[Symbol.asyncIterator]();
   const first = await iterator.next();
   if (first.done === true) return;
-  const whole = (async function* (): AsyncGenerator<Buffer> {
+  const whole = (async function* (): AsyncGenerator<Uint8Array> {
     yield first.value;
     yield* { [Symbol.asyncIterator]: () => iterator };
   })();
-  const compression = detectCompression(first.value);
+  const compression = detectCompression(Buffer.from(first.value));
   if (compression === "none") {
     yield* whole;
     return;
