@@ -46,11 +46,9 @@ export function dockerCredentials(file: string = defaultFile()): CredentialSourc
       const found = await askHelper(program ?? "", key, signal);
       if (found !== undefined) return found;
     }
-    for (const key of keys) {
-      const entry = own(config.auths, key);
-      if (entry !== undefined) return credentialsOf(file, key, entry);
-    }
-    return undefined;
+    const key = listedKey(config.auths, keys, host);
+    const entry = key === undefined ? undefined : own(config.auths, key);
+    return key === undefined || entry === undefined ? undefined : credentialsOf(file, key, entry);
   };
 }
 
@@ -66,8 +64,14 @@ function keysOf(host: string): string[] {
     : [host, `https://${host}`, `https://${host}/`, `http://${host}`];
 }
 
-function own<T>(table: Record<string, T> | undefined, key: string): T | undefined {
-  return table !== undefined && Object.hasOwn(table, key) ? table[key] : undefined;
+/** The key of a host; old versions of Docker wrote URLs with a path. */
+function listedKey(auths: DockerConfig["auths"], keys: readonly string[], host: string): string | undefined {
+  const known = keys.find((key) => own(auths, key) !== undefined);
+  return known ?? Object.keys(auths ?? {}).find((key) => key.replace(/^https?:\/\//, "").split("/")[0] === host);
+}
+
+function own<T>(table: Record<string, T> | null | undefined, key: string): T | undefined {
+  return typeof table === "object" && table !== null && Object.hasOwn(table, key) ? table[key] : undefined;
 }
 
 async function readConfig(file: string): Promise<DockerConfig | undefined> {
@@ -78,11 +82,15 @@ async function readConfig(file: string): Promise<DockerConfig | undefined> {
     if (errnoOf(error) === "ENOENT") return undefined;
     throw failedPrecondition(`read credentials ${file}: ${errnoOf(error) ?? messageOf(error)}`, { cause: error });
   }
+  let config: unknown;
   try {
-    return JSON.parse(text) as DockerConfig;
-  } catch (error) {
-    throw invalidArgument(`credentials ${file}: ${messageOf(error)}`, { cause: error });
+    config = JSON.parse(text);
+  } catch {
+    // Without the parser's words, which may quote a secret.
+    throw invalidArgument(`credentials ${file}: it is not JSON`);
   }
+  if (typeof config === "object" && config !== null) return config;
+  throw invalidArgument(`credentials ${file}: it is not a JSON object`);
 }
 
 function credentialsOf(
@@ -110,15 +118,16 @@ function askHelper(name: string, key: string, signal: AbortSignal): Promise<Cred
       if (error !== null) {
         // Helpers say so in words.
         if (/credentials not found/i.test(stdout)) return resolve(undefined);
-        const said = stdout.trim() === "" ? error.message : stdout.trim();
+        const missing = error.code === "ENOENT" ? `it is not in PATH; install it or remove it from the file` : "";
+        const said = missing || stdout.trim() || error.message;
         return reject(failedPrecondition(`credential helper ${program} for ${key}: ${said}`, { cause: error }));
       }
       try {
         const { Username, Secret } = JSON.parse(stdout) as { Username?: string; Secret?: string };
         const username = Username === "<token>" ? "" : (Username ?? "");
         return resolve(Secret === undefined ? undefined : { username, secret: Secret });
-      } catch (cause) {
-        return reject(failedPrecondition(`credential helper ${program} for ${key}: its output is no JSON`, { cause }));
+      } catch {
+        return reject(failedPrecondition(`credential helper ${program} for ${key}: its output is no JSON`));
       }
     });
     // A helper that does not read its input makes EPIPE; its exit status tells what happened.

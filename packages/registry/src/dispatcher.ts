@@ -4,8 +4,11 @@
  * @module
  */
 import { readFileSync } from "node:fs";
-import { Agent } from "undici";
+import type { SecureContext } from "node:tls";
+import { createSecureContext, rootCertificates } from "node:tls";
+import { errnoOf } from "@ctrd/core/errors";
 import type { Dispatcher } from "undici";
+import { Agent, buildConnector } from "undici";
 
 /** TLS towards a host. PEM texts. */
 export interface TlsSettings {
@@ -27,39 +30,58 @@ const defaultStallTimeoutMs = 30_000;
 /** Connections to one host; a pull's blobs share them. */
 const connections = 16;
 
-/** Opens the connections of a host; nothing is connected before it is needed. */
+/** Opens the connections of a host; nothing is connected, and no certificate read, before it is needed. */
 export function openDispatcher(options: DispatcherOptions): Dispatcher {
   const { tls = {}, dialTimeoutMs = defaultDialTimeoutMs, stallTimeoutMs = defaultStallTimeoutMs } = options;
-  const client = tls.client ?? [];
+  const plain = buildConnector({ timeout: dialTimeoutMs });
+  let secure: buildConnector.connector | undefined;
   return new Agent({
     connections,
     headersTimeout: stallTimeoutMs,
     bodyTimeout: stallTimeoutMs,
-    connect: {
-      timeout: dialTimeoutMs,
-      rejectUnauthorized: tls.skipVerify !== true,
-      ...(tls.ca === undefined ? {} : { ca: [...systemAuthorities(), ...tls.ca] }),
-      ...(client.length === 0 ? {} : { cert: client.map(({ cert }) => cert), key: client.map(({ key }) => key) }),
+    connect: (target, done) => {
+      if (target.protocol !== "https:") return plain(target, done);
+      try {
+        secure ??= buildConnector({
+          timeout: dialTimeoutMs,
+          rejectUnauthorized: tls.skipVerify !== true,
+          secureContext: secureContextOf(tls),
+        });
+      } catch (error) {
+        return done(error as Error, null);
+      }
+      return secure(target, done);
     },
+  });
+}
+
+/** Made once for a host: there are many authorities to read. */
+function secureContextOf({ ca = [], client = [], skipVerify }: TlsSettings): SecureContext {
+  if (ca.length === 0 && client.length === 0) {
+    common ??= createSecureContext({ ca: [...systemAuthorities()] });
+    return common;
+  }
+  return createSecureContext({
+    ca: skipVerify === true ? [...ca] : [...systemAuthorities(), ...ca],
+    cert: client.map(({ cert }) => cert),
+    key: client.map(({ key }) => key),
   });
 }
 
 /** Where distributions keep the bundle of trusted authorities. */
 const systemBundles = ["/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/cert.pem"];
-let authorities: string[] | undefined;
+/** For hosts without settings of their own. */
+let common: SecureContext | undefined;
 
-function systemAuthorities(): string[] {
-  authorities ??= readFirst(systemBundles);
-  return authorities;
-}
-
-function readFirst(files: readonly string[]): string[] {
-  for (const file of files) {
+/** The system's authorities, which its administrator may have added to; Node's own where there are none. */
+function systemAuthorities(): readonly string[] {
+  const named = process.env["SSL_CERT_FILE"];
+  for (const file of named === undefined || named === "" ? systemBundles : [named]) {
     try {
       return [readFileSync(file, "utf8")];
     } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== "ENOENT") throw error;
+      if (errnoOf(error) !== "ENOENT") throw error;
     }
   }
-  return [];
+  return rootCertificates;
 }

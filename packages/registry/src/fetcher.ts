@@ -4,21 +4,22 @@
  * @module
  */
 import type { CallContext } from "@ctrd/core/context";
+import { withSignal } from "@ctrd/core/context";
 import { invalidArgument, isKind, messageOf } from "@ctrd/core/errors";
 import type { Descriptor } from "@ctrd/core/records";
 import type { ByteRange, FetchedContent, Fetcher, RemoteDescriptor } from "@ctrd/core/remotes";
 import type { RegistryHost } from "./hosts.ts";
 import { foreignHost } from "./hosts.ts";
 import { isManifestType } from "./media-types.ts";
-import type { OpenRange } from "./open-range.ts";
-import { openRange } from "./open-range.ts";
-import { fetchInParallel } from "./parallel-fetch.ts";
+import type { OpenContent, OpenRange } from "./open-range.ts";
+import { checkSize, openRange } from "./open-range.ts";
+import { pieceSize, readPieces } from "./parallel-fetch.ts";
 import type { Reference } from "@ctrd/core/references";
 import { referrersOf } from "./referrers.ts";
-import type { ApiRequest } from "./requests.ts";
 import { askHosts } from "./requests.ts";
-import { fetchResumable } from "./resume.ts";
+import { readOn } from "./resume.ts";
 import { pullScope } from "./scopes.ts";
+import type { ApiRequest } from "./send.ts";
 
 /** How blobs are fetched. */
 export interface FetchSettings {
@@ -28,11 +29,16 @@ export interface FetchSettings {
   parallelPieces?: number;
 }
 
+/** Blobs of one image that are read in pieces at the same time. */
+const maxInPieces = 2;
+
+/** Content of one repository. */
 export class RegistryFetcher implements Fetcher {
   readonly #reference: Reference;
   readonly #hosts: readonly RegistryHost[];
   readonly #userAgent: string;
   readonly #settings: FetchSettings;
+  #inPieces = 0;
 
   constructor(reference: Reference, hosts: readonly RegistryHost[], userAgent: string, settings: FetchSettings) {
     this.#reference = reference;
@@ -48,11 +54,56 @@ export class RegistryFetcher implements Fetcher {
   ): Promise<FetchedContent> {
     if (descriptor.size === 0n) throw invalidArgument(`fetch ${descriptor.digest}: the descriptor's size is 0`);
     const { parallelMinimum = 64 << 20, parallelPieces = 4 } = this.#settings;
-    const open = (from: bigint, length?: bigint): Promise<OpenRange> => this.#open(ctx, descriptor, from, length);
+    const open: OpenContent = (from, length, signal) =>
+      this.#open(signal === undefined ? ctx : withSignal(ctx, signal), descriptor, from, length);
     const wanted = range.length ?? descriptor.size - range.offset;
     const large = parallelMinimum > 0 && wanted >= BigInt(parallelMinimum) && !isManifestType(descriptor.mediaType);
-    if (large) return fetchInParallel(ctx, descriptor, range.offset, wanted, parallelPieces, open);
-    return fetchResumable(ctx, descriptor, range, open);
+    // Pieces are kept in memory, so of many large blobs at once only some are read so.
+    if (large && wanted > pieceSize && this.#inPieces < maxInPieces) {
+      return this.#fetchInPieces(ctx, descriptor, range, wanted, parallelPieces, open);
+    }
+    return this.#opened(ctx, descriptor, range, await open(range.offset, range.length), open);
+  }
+
+  async #fetchInPieces(
+    ctx: CallContext,
+    descriptor: RemoteDescriptor,
+    range: ByteRange,
+    wanted: bigint,
+    pieces: number,
+    open: OpenContent,
+  ): Promise<FetchedContent> {
+    this.#inPieces++;
+    try {
+      const first = await open(range.offset, pieceSize);
+      const content = this.#opened(ctx, descriptor, range, first, open);
+      if (!first.isPart || first.offset !== range.offset) return content;
+      const piecewise = { descriptor, start: range.offset, end: range.offset + wanted, pieces, open };
+      this.#inPieces++;
+      return { ...content, [Symbol.asyncIterator]: () => this.#count(readPieces(ctx, piecewise, first)) };
+    } finally {
+      this.#inPieces--;
+    }
+  }
+
+  #opened(
+    ctx: CallContext,
+    descriptor: RemoteDescriptor,
+    range: ByteRange,
+    first: OpenRange,
+    open: OpenContent,
+  ): FetchedContent {
+    checkSize(descriptor, first);
+    const { offset, size, served } = first;
+    return { offset, size, served, [Symbol.asyncIterator]: () => readOn(ctx, descriptor, range, first, open) };
+  }
+
+  async *#count(pieces: AsyncGenerator<Uint8Array, void, undefined>): AsyncGenerator<Uint8Array> {
+    try {
+      yield* pieces;
+    } finally {
+      this.#inPieces--;
+    }
   }
 
   referrers(ctx: CallContext, digest: string, artifactType?: string): Promise<Descriptor[]> {
@@ -63,6 +114,8 @@ export class RegistryFetcher implements Fetcher {
     const { repository, host: origin } = this.#reference;
     const end = length === undefined ? "" : String(from + length - 1n);
     const headers = {
+      // Ranges and sizes are of the content itself.
+      "accept-encoding": "identity",
       accept: descriptor.mediaType === "" ? "*/*" : `${descriptor.mediaType}, */*`,
       ...(from > 0n || length !== undefined ? { range: `bytes=${from}-${end}` } : {}),
     };

@@ -12,7 +12,7 @@ import { parse } from "smol-toml";
 import type { TlsSettings } from "./dispatcher.ts";
 import { openDispatcher } from "./dispatcher.ts";
 import type { Capability, HostLookup, HostOptions, RegistryHost } from "./hosts.ts";
-import { addressOf, allCapabilities, registryHost } from "./hosts.ts";
+import { addressOf, allCapabilities, orTls, registryHost } from "./hosts.ts";
 
 /** Options of {@link hostsFromDirectories}. */
 export interface HostsDirectoryOptions extends HostOptions {
@@ -55,8 +55,9 @@ export function hostsFromDirectories(options: HostsDirectoryOptions): HostLookup
         options.log.error({ file, err: messageOf(error) }, "hosts.toml ignored");
       }
     }
-    const tls = { ...options.tls, ...(await dockerCertificates(directory)) };
-    return [registryHost(host, { ...options, tls })];
+    const tls = await dockerCertificates(directory);
+    if (Object.keys(tls).length === 0) return [registryHost(host, options)];
+    return [registryHost(host, { ...options, tls: { ...options.tls, ...tls } })];
   }
 }
 
@@ -87,37 +88,36 @@ async function hostsOf(host: string, file: string, table: Table, options: HostOp
   }
   const server = table["server"];
   // Without a server of its own the file still says how to reach the registry itself, which can do everything.
-  if (server === undefined) {
-    const { scheme, host: name } = registryHost(host, options);
-    const own = await hostOf(`${scheme}://${name}`, file, { ...table, capabilities: undefined }, options);
-    return [...hosts, own];
-  }
+  if (server === undefined) return [...hosts, registryHost(host, await connectionOf(file, table, options))];
   if (typeof server !== "string") throw invalidArgument(`${file}: server is not a string`);
   return [...hosts, await hostOf(server, file, table, options)];
 }
 
 async function hostOf(url: string, file: string, settings: Table, options: HostOptions): Promise<RegistryHost> {
   const parsed = parseUrl(url, file);
-  const tls = await tlsOf(file, settings);
-  const scheme = parsed.protocol === "http:" ? "http" : "https";
-  const port = parsed.port;
-  const hasTls = Object.keys(tls).length > 0 || options.tls !== undefined;
-  // Plain HTTP with TLS settings: TLS first, as containerd does.
-  const tryTls = scheme === "http" && port !== "" && port !== "80" && hasTls;
-  const dialTimeout = settings["dial_timeout"];
+  const connection = await connectionOf(file, settings, options);
+  const way = { scheme: parsed.protocol === "http:" ? "http" : "https", plainOnTlsFailure: false } as const;
+  const host = addressOf(parsed.host);
   return {
-    host: addressOf(parsed.host),
-    scheme: tryTls ? "https" : scheme,
+    host,
+    ...orTls(way, parsed.port, connection.tls !== undefined),
     path: apiPath(parsed.pathname, settings["override_path"] === true),
     capabilities: capabilitiesOf(file, settings["capabilities"]),
+    headers: connection.headers ?? {},
+    dispatcher: openDispatcher(connection),
+    authorizer: options.authorizer?.(host),
+  };
+}
+
+/** The caller's options with what a table says of the connection. */
+async function connectionOf(file: string, settings: Table, options: HostOptions): Promise<HostOptions> {
+  const tls = await tlsOf(file, settings);
+  const dialTimeout = settings["dial_timeout"];
+  return {
+    ...options,
+    ...(tls === undefined ? {} : { tls: { ...options.tls, ...tls } }),
     headers: { ...options.headers, ...headersOf(file, settings["header"]) },
-    dispatcher: openDispatcher({
-      ...options,
-      tls: { ...options.tls, ...tls },
-      ...(typeof dialTimeout === "string" ? { dialTimeoutMs: parseGoDuration(dialTimeout) } : {}),
-    }),
-    authorizer: options.authorizer?.(addressOf(parsed.host)),
-    plainOnTlsFailure: tryTls,
+    ...(typeof dialTimeout === "string" ? { dialTimeoutMs: parseGoDuration(dialTimeout) } : {}),
   };
 }
 
@@ -157,7 +157,9 @@ function headersOf(file: string, value: unknown): Record<string, string | string
   return headers;
 }
 
-async function tlsOf(file: string, settings: Table): Promise<TlsSettings> {
+/** The TLS settings of a table; undefined when it has none, which is something else than settings that are off. */
+async function tlsOf(file: string, settings: Table): Promise<TlsSettings | undefined> {
+  if (["ca", "client", "skip_verify"].every((key) => settings[key] === undefined)) return undefined;
   const read = (path: unknown): Promise<string> => {
     if (typeof path !== "string") throw invalidArgument(`${file}: expected the path of a PEM file`);
     return readFile(resolve(dirname(file), path), "utf8");

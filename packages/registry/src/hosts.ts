@@ -36,8 +36,8 @@ export interface HostOptions {
   /** Scheme of registries that have no settings of their own; by default https, and for this machine what answers. */
   defaultScheme?: "http" | "https";
   tls?: TlsSettings;
-  /** Added to every request to the registry itself. */
-  headers?: Readonly<Record<string, string>>;
+  /** Added to every request, also to mirrors. */
+  headers?: Readonly<Record<string, string | string[]>>;
   /** Makes the authorizer of a host; the same one is kept for all requests to it. */
   authorizer?: (host: string) => Authorizer;
   /** Milliseconds to connect; 30 s by default. */
@@ -58,18 +58,28 @@ export function registryHosts(options: HostOptions = {}): HostLookup {
 
 /** How to reach a registry about which nothing else is known. */
 export function registryHost(host: string, options: HostOptions): RegistryHost {
-  const { scheme, skipVerify, plainOnTlsFailure } = guessScheme(host, options.defaultScheme);
-  const tls = { ...options.tls, ...(skipVerify ? { skipVerify } : {}) };
+  const guess = orTls(guessScheme(host, options.defaultScheme), portOf(host), options.tls !== undefined);
+  const tls = { ...options.tls, ...(guess.skipVerify ? { skipVerify: true } : {}) };
   return {
     host: addressOf(host),
-    scheme,
+    scheme: guess.scheme,
     path: "/v2",
     capabilities: new Set(allCapabilities),
     headers: options.headers ?? {},
     dispatcher: openDispatcher({ ...options, tls }),
     authorizer: options.authorizer?.(addressOf(host)),
-    plainOnTlsFailure,
+    plainOnTlsFailure: guess.plainOnTlsFailure,
   };
+}
+
+/** Plain HTTP for which there are TLS settings: TLS first, as containerd does, unless the port is that of plain HTTP. */
+export function orTls<T extends Pick<RegistryHost, "scheme" | "plainOnTlsFailure">>(
+  way: T,
+  port: string,
+  hasTls: boolean,
+): T {
+  const tries = way.scheme === "http" && hasTls && port !== "" && port !== "80";
+  return tries ? { ...way, scheme: "https", plainOnTlsFailure: true } : way;
 }
 
 const foreignDispatcher = openDispatcher({});
@@ -100,13 +110,18 @@ interface Guess {
 }
 
 function guessScheme(host: string, preferred: "http" | "https" | undefined): Guess {
-  const [, name = host, port = ""] = /^(.*?)(?::(\d+))?$/.exec(host) ?? [];
+  const port = portOf(host);
+  const name = port === "" ? host : host.slice(0, -port.length - 1);
   if (preferred !== undefined && name !== "docker.io") {
     return { scheme: preferred, skipVerify: false, plainOnTlsFailure: false };
   }
   if (!isThisMachine(name)) return { scheme: "https", skipVerify: false, plainOnTlsFailure: false };
   if (port === "80") return { scheme: "http", skipVerify: false, plainOnTlsFailure: false };
   return { scheme: "https", skipVerify: true, plainOnTlsFailure: port !== "" && port !== "443" };
+}
+
+function portOf(host: string): string {
+  return /:(\d+)$/.exec(host)?.[1] ?? "";
 }
 
 function isThisMachine(name: string): boolean {

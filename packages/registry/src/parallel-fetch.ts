@@ -3,65 +3,51 @@
  *
  * @module
  */
+import { setTimeout as sleep } from "node:timers/promises";
 import type { CallContext } from "@ctrd/core/context";
-import { messageOf, unavailable } from "@ctrd/core/errors";
+import { ContainerdError, kindOf, messageOf, unavailable } from "@ctrd/core/errors";
 import type { Descriptor } from "@ctrd/core/records";
-import type { FetchedContent } from "@ctrd/core/remotes";
 import type { OpenContent, OpenRange } from "./open-range.ts";
-import { checkSize } from "./open-range.ts";
 
-const pieceSize = 8n << 20n;
+/** Bytes of one piece. */
+export const pieceSize: bigint = 8n << 20n;
+/** How often a piece may break without a byte in between. */
 const maxTries = 5;
+const pauseMs = 100;
 
-/** Fetches `length` bytes from `offset` in pieces; a server without ranges is read as one stream. */
-export async function fetchInParallel(
-  ctx: CallContext,
-  descriptor: Descriptor,
-  offset: bigint,
-  length: bigint,
-  pieces: number,
-  open: OpenContent,
-): Promise<FetchedContent> {
-  const first = await open(offset, pieceSize < length ? pieceSize : length);
-  checkSize(descriptor, first);
-  const hasRanges = first.offset === offset && (offset > 0n || first.size !== undefined);
-  return {
-    offset: first.offset,
-    size: first.size,
-    served: first.served,
-    [Symbol.asyncIterator]: () =>
-      hasRanges
-        ? readPieces(ctx, descriptor, offset, offset + length, pieces, first, open)
-        : first.body[Symbol.asyncIterator](),
-  };
+/** What is read in pieces. */
+export interface PiecewiseRead {
+  readonly descriptor: Descriptor;
+  readonly start: bigint;
+  readonly end: bigint;
+  /** Pieces at once. */
+  readonly pieces: number;
+  readonly open: OpenContent;
 }
 
-async function* readPieces(
+/** Reads pieces; `first` is open already, from `start`. */
+export async function* readPieces(
   ctx: CallContext,
-  descriptor: Descriptor,
-  start: bigint,
-  end: bigint,
-  pieces: number,
+  read: PiecewiseRead,
   first: OpenRange,
-  open: OpenContent,
-): AsyncGenerator<Uint8Array> {
+): AsyncGenerator<Uint8Array, void, undefined> {
   const abort = new AbortController();
   const signal = AbortSignal.any([ctx.signal, abort.signal]);
   const window: Promise<Buffer>[] = [];
-  let next = start;
+  let next = read.start;
   const more = (opened?: OpenRange): void => {
-    if (next >= end) return;
+    if (next >= read.end) return;
     const from = next;
-    const length = end - from < pieceSize ? end - from : pieceSize;
+    const length = read.end - from < pieceSize ? read.end - from : pieceSize;
     next += length;
-    const piece = readPiece(descriptor, from, length, signal, open, opened);
+    const piece = readPiece(read, from, length, signal, opened);
     // Awaited in its turn; until then a failure is no unhandled rejection.
     piece.catch(() => {});
     window.push(piece);
   };
   try {
     more(first);
-    while (window.length < pieces && next < end) more();
+    while (window.length < read.pieces && next < read.end) more();
     for (let piece = window.shift(); piece !== undefined; piece = window.shift()) {
       const bytes = await piece;
       more();
@@ -69,44 +55,60 @@ async function* readPieces(
     }
   } finally {
     abort.abort(new Error("the fetch has ended"));
+    await Promise.allSettled(window);
   }
 }
 
 /** One piece, from where it broke off when it did. */
 async function readPiece(
-  descriptor: Descriptor,
+  { descriptor, open }: PiecewiseRead,
   from: bigint,
   length: bigint,
   signal: AbortSignal,
-  open: OpenContent,
   opened: OpenRange | undefined,
 ): Promise<Buffer> {
   const bytes = Buffer.allocUnsafe(Number(length));
   let filled = 0;
   let current = opened;
   for (let tries = 1; ; tries++) {
+    const before = filled;
     try {
-      current ??= await open(from + BigInt(filled), length - BigInt(filled));
-      const cancel = current.cancel;
-      signal.addEventListener("abort", cancel, { once: true });
-      try {
-        for await (const chunk of current.body) {
-          signal.throwIfAborted();
-          filled += chunk.copy(bytes, filled, 0, Math.min(chunk.length, bytes.length - filled));
-          if (filled === bytes.length) return bytes;
-        }
-      } finally {
-        signal.removeEventListener("abort", cancel);
-        if (filled < bytes.length) cancel();
+      const at = from + BigInt(filled);
+      current ??= await open(at, length - BigInt(filled), signal);
+      for await (const chunk of withAbort(current, Number(at - current.offset), signal)) {
+        filled += chunk.copy(bytes, filled);
+        // What a server without ranges sends beyond the piece is not waited for.
+        if (filled === bytes.length && !current.isPart) break;
       }
-      throw unavailable(`fetch ${descriptor.digest}: a piece ends after ${filled} of ${bytes.length} bytes`);
+      if (filled === bytes.length) return bytes;
+      throw unavailable(`a piece ends after ${filled} of ${bytes.length} bytes`);
     } catch (error) {
-      if (signal.aborted || tries >= maxTries) {
-        throw unavailable(`fetch ${descriptor.digest}, at byte ${from + BigInt(filled)}: ${messageOf(error)}`, {
-          cause: error,
-        });
-      }
+      signal.throwIfAborted();
+      if (filled > before) tries = 0;
+      if (tries >= maxTries) throw broken(descriptor, from + BigInt(filled), error);
+      await sleep(pauseMs * tries, undefined, { signal });
       current = undefined;
     }
   }
+}
+
+/** The body without its first `skip` bytes; it is left when `signal` is aborted. */
+async function* withAbort(source: OpenRange, skip: number, signal: AbortSignal): AsyncGenerator<Buffer> {
+  signal.addEventListener("abort", source.cancel, { once: true });
+  try {
+    if (signal.aborted) source.cancel();
+    for await (const chunk of source.body) {
+      signal.throwIfAborted();
+      const fresh = chunk.subarray(skip);
+      skip -= chunk.length - fresh.length;
+      if (fresh.length > 0) yield fresh;
+    }
+  } finally {
+    signal.removeEventListener("abort", source.cancel);
+  }
+}
+
+function broken(descriptor: Descriptor, at: bigint, error: unknown): Error {
+  const kind = kindOf(error) === "unknown" ? "unavailable" : kindOf(error);
+  return new ContainerdError(kind, `fetch ${descriptor.digest}, at byte ${at}: ${messageOf(error)}`, { cause: error });
 }

@@ -3,26 +3,22 @@
  *
  * @module
  */
-import { PassThrough } from "node:stream";
 import type { CallContext } from "@ctrd/core/context";
-import { withSignal } from "@ctrd/core/context";
-import {
-  alreadyExists,
-  canceled,
-  ContainerdError,
-  failedPrecondition,
-  messageOf,
-  unavailable,
-} from "@ctrd/core/errors";
+import { alreadyExists, ContainerdError, failedPrecondition, unavailable } from "@ctrd/core/errors";
 import type { Descriptor } from "@ctrd/core/records";
-import type { Pusher, PushWriter } from "@ctrd/core/remotes";
-import type { RegistryHost } from "./hosts.ts";
-import { isManifestType } from "./media-types.ts";
 import type { Reference } from "@ctrd/core/references";
 import { formatReference } from "@ctrd/core/references";
-import type { ApiRequest, ApiResponse } from "./requests.ts";
-import { askHost, describeFailure, drop } from "./requests.ts";
+import type { Pusher, PushWriter } from "@ctrd/core/remotes";
+import type { ApiResponse } from "./answers.ts";
+import { describeFailure, drop, headerOf } from "./answers.ts";
+import type { RegistryHost } from "./hosts.ts";
+import { isManifestType } from "./media-types.ts";
+import { askHost } from "./requests.ts";
 import { pullScope, pushScope } from "./scopes.ts";
+import type { ApiRequest } from "./send.ts";
+import { originOf } from "./send.ts";
+import type { UploadTarget } from "./upload.ts";
+import { Upload } from "./upload.ts";
 
 /** Annotation or label of content: repositories of a host that have it. */
 const sourceLabel = "containerd.io/distribution.source.";
@@ -82,13 +78,12 @@ export class RegistryPusher implements Pusher {
       response = await askHost(ctx, host, ask, this.#userAgent, true);
     } catch (error) {
       // Repositories that are made by the first push may not be looked into.
-      if (error instanceof ContainerdError && ["unauthenticated", "permission-denied"].includes(error.kind))
-        return false;
+      if (isDenied(error)) return false;
       throw error;
     }
     await drop(response);
     if (response.status === 200) {
-      const told = response.headers["docker-content-digest"];
+      const told = headerOf(response, "docker-content-digest");
       return !path.startsWith("manifests/") || path.endsWith(descriptor.digest) || told === descriptor.digest;
     }
     if ([401, 403, 404].includes(response.status)) return false;
@@ -99,17 +94,7 @@ export class RegistryPusher implements Pusher {
   async #startUpload(ctx: CallContext, host: RegistryHost, descriptor: Descriptor): Promise<UploadTarget> {
     const from = mountSource(descriptor, this.#reference);
     const request = this.#request("POST", this.#path("blobs/uploads/"), `start the upload of ${descriptor.digest}`);
-    let response: ApiResponse | undefined;
-    if (from !== undefined) {
-      const scopes = [pushScope(this.#reference.repository), pullScope(from)];
-      const mount = { ...request, scopes, query: { mount: descriptor.digest, from } };
-      response = await askHost(ctx, host, mount, this.#userAgent, true);
-      // Not allowed to read the other repository: uploaded as if it were not known.
-      if (response.status === 401 || response.status === 403) {
-        await drop(response);
-        response = undefined;
-      }
-    }
+    let response = from === undefined ? undefined : await this.#tryMount(ctx, host, request, descriptor.digest, from);
     response ??= await askHost(ctx, host, request, this.#userAgent, true);
     if (response.status === 201) {
       await drop(response);
@@ -120,13 +105,29 @@ export class RegistryPusher implements Pusher {
       throw new ContainerdError(kind, `${request.action} to ${host.host}: ${message}`);
     }
     await drop(response);
-    const location = response.headers["location"];
-    if (typeof location !== "string" || location === "") {
-      throw unavailable(`${request.action}: ${host.host} does not say where to`);
-    }
-    const base = `${host.scheme}://${host.host}`;
-    const path = new URL(/^[\w.-]+(?::\d+)?\//.test(location) ? `${host.scheme}://${location}` : location, base);
+    const path = uploadUrl(headerOf(response, "location"), host);
+    if (path === undefined) throw unavailable(`${request.action}: ${host.host} does not say where to`);
     return { path, query: { digest: descriptor.digest }, type: "application/octet-stream" };
+  }
+
+  /** The answer to a mount; undefined when the other repository may not be read. */
+  async #tryMount(
+    ctx: CallContext,
+    host: RegistryHost,
+    request: ApiRequest,
+    digest: string,
+    from: string,
+  ): Promise<ApiResponse | undefined> {
+    const scopes = [pushScope(this.#reference.repository), pullScope(from)];
+    try {
+      const mount = { ...request, scopes, query: { mount: digest, from } };
+      const response = await askHost(ctx, host, mount, this.#userAgent, true);
+      if (response.status !== 401 && response.status !== 403) return response;
+      await drop(response);
+    } catch (error) {
+      if (!isDenied(error)) throw error;
+    }
+    return undefined;
   }
 
   #path(rest: string): string {
@@ -140,98 +141,18 @@ export class RegistryPusher implements Pusher {
   }
 }
 
-interface UploadTarget {
-  path: string | URL;
-  query: Readonly<Record<string, string>>;
-  type: string;
+function isDenied(error: unknown): boolean {
+  return error instanceof ContainerdError && ["unauthenticated", "permission-denied"].includes(error.kind);
 }
 
-/** One PUT, whose body is what is written. */
-class Upload implements PushWriter {
-  readonly host: string;
-  readonly #body = new PassThrough({ highWaterMark: 1 << 20 });
-  readonly #abort = new AbortController();
-  readonly #descriptor: Descriptor;
-  readonly #action: string;
-  readonly #response: Promise<ApiResponse>;
-  readonly #release: () => void;
-  #failure: Error | undefined;
-  #wake: (() => void) | undefined;
-  #written = 0n;
-
-  constructor(
-    ctx: CallContext,
-    host: RegistryHost,
-    request: ApiRequest,
-    target: UploadTarget,
-    descriptor: Descriptor,
-    more: { userAgent: string; release: () => void },
-  ) {
-    this.host = host.host;
-    this.#descriptor = descriptor;
-    this.#action = request.action;
-    this.#release = more.release;
-    this.#body.on("error", () => {});
-    for (const event of ["drain", "close"]) this.#body.on(event, () => this.#wake?.());
-    const headers = { "content-type": target.type, "content-length": String(descriptor.size) };
-    // Credentials are for the registry alone, which may send the upload elsewhere.
-    const elsewhere = target.path instanceof URL && target.path.host !== host.host;
-    const upload = elsewhere ? { ...host, authorizer: undefined, headers: {} } : host;
-    const ask = { ...request, query: target.query, headers, body: () => this.#body };
-    this.#response = askHost(withSignal(ctx, this.#abort.signal), upload, ask, more.userAgent, false);
-    this.#response.catch((error: unknown) => {
-      this.#failure = error instanceof Error ? error : new Error(String(error));
-      this.#body.destroy(this.#failure);
-    });
-    // An early refusal ends the writing.
-    this.#response.then(
-      ({ status }) => void (status >= 300 && this.#body.destroy(canceled(`${this.#action}: HTTP status ${status}`))),
-      () => {},
-    );
-  }
-
-  async write(data: Uint8Array): Promise<void> {
-    if (this.#failure !== undefined) throw this.#failure;
-    this.#written += BigInt(data.length);
-    if (this.#written > this.#descriptor.size) {
-      throw failedPrecondition(`${this.#action}: more than its ${this.#descriptor.size} bytes`);
-    }
-    if (this.#body.destroyed) return;
-    // A copy: the caller may reuse its memory.
-    if (!this.#body.write(Buffer.from(data))) await new Promise<void>((resolve) => (this.#wake = resolve));
-  }
-
-  async commit(): Promise<void> {
-    try {
-      if (!this.#body.destroyed && this.#written !== this.#descriptor.size) {
-        throw failedPrecondition(`${this.#action}: ${this.#written} of ${this.#descriptor.size} bytes were written`);
-      }
-      this.#body.end();
-      const response = await this.#response;
-      if (![200, 201, 204].includes(response.status)) {
-        const { kind, message } = await describeFailure(response);
-        throw new ContainerdError(kind, `${this.#action} to ${this.host}: ${message}`);
-      }
-      const told = response.headers["docker-content-digest"];
-      await drop(response);
-      if (typeof told === "string" && told !== this.#descriptor.digest) {
-        throw failedPrecondition(`${this.#action}: ${this.host} has stored ${told}`);
-      }
-    } finally {
-      await this.close();
-    }
-  }
-
-  async close(): Promise<void> {
-    this.#release();
-    if (!this.#body.writableEnded) this.#abort.abort(canceled(this.#action));
-    try {
-      await this.#response;
-    } catch (error) {
-      // Whoever wrote or committed has heard of it.
-      this.#failure ??= new Error(messageOf(error));
-    }
-  }
+/** An absolute path, a URL, or a host without scheme. */
+function uploadUrl(location: string, host: RegistryHost): URL | undefined {
+  if (location === "") return undefined;
+  const base = originOf(host);
+  const hasHost = /^[\w.-]+(?::\d+)?\//.test(location);
+  const text = hasHost ? `${new URL(base).protocol}//${location}` : location;
+  const url = URL.canParse(text, base) ? new URL(text, base) : undefined;
+  return url?.protocol === "https:" || url?.protocol === "http:" ? url : undefined;
 }
 
 /** The repository of the same host that has the content and whose path has most in common with the target's. */

@@ -4,23 +4,16 @@
  * @module
  */
 import type { CallContext } from "@ctrd/core/context";
+import { isDigest } from "@ctrd/core/digests";
 import { isKind, messageOf, resourceExhausted, unavailable } from "@ctrd/core/errors";
 import type { Descriptor } from "@ctrd/core/records";
 import type { RegistryHost } from "./hosts.ts";
 import type { Reference } from "@ctrd/core/references";
-import type { ApiResponse } from "./requests.ts";
+import type { ApiResponse } from "./answers.ts";
 import { askHosts } from "./requests.ts";
 import { pullScope } from "./scopes.ts";
 
 const maxIndexBytes = 4 * 1048 * 1048;
-
-interface IndexEntry {
-  mediaType?: string;
-  digest?: string;
-  size?: number;
-  artifactType?: string;
-  annotations?: Record<string, string>;
-}
 
 /** The referrers API, else the tag that stands for it (`sha256-<hex>`); empty when there is neither. */
 export async function referrersOf(
@@ -55,19 +48,26 @@ export async function referrersOf(
   return [];
 }
 
-/** The API may filter, and need not. */
-function filtered(entries: readonly IndexEntry[], artifactType: string | undefined): Descriptor[] {
-  return entries
-    .filter((entry) => artifactType === undefined || entry.artifactType === artifactType)
-    .map((entry) => ({
-      mediaType: entry.mediaType ?? "",
-      digest: entry.digest ?? "",
-      size: BigInt(Math.trunc(entry.size ?? 0)),
-      annotations: new Map(Object.entries(entry.annotations ?? {})),
-    }));
+/** The API may filter, and need not. What is no descriptor is left out. */
+function filtered(entries: readonly unknown[], artifactType: string | undefined): Descriptor[] {
+  return entries.flatMap((entry) => {
+    const { mediaType, digest, size, annotations, artifactType: type } = objectOf(entry);
+    if (typeof digest !== "string" || !isDigest(digest)) return [];
+    if (typeof size !== "number" || !Number.isSafeInteger(size) || size < 0) return [];
+    if (artifactType !== undefined && type !== artifactType) return [];
+    const strings = Object.entries(objectOf(annotations)).filter(
+      (one): one is [string, string] => typeof one[1] === "string",
+    );
+    const known = typeof mediaType === "string" ? mediaType : "";
+    return [{ mediaType: known, digest, size: BigInt(size), annotations: new Map(strings) }];
+  });
 }
 
-async function readIndex(response: ApiResponse, action: string): Promise<IndexEntry[]> {
+function objectOf(value: unknown): Readonly<Record<string, unknown>> {
+  return typeof value === "object" && value !== null ? (value as Record<string, unknown>) : {};
+}
+
+async function readIndex(response: ApiResponse, action: string): Promise<unknown[]> {
   const chunks: Buffer[] = [];
   let size = 0;
   for await (const chunk of response.body as AsyncIterable<Buffer>) {
@@ -76,7 +76,7 @@ async function readIndex(response: ApiResponse, action: string): Promise<IndexEn
     chunks.push(chunk);
   }
   try {
-    const { manifests } = JSON.parse(Buffer.concat(chunks).toString("utf8")) as { manifests?: IndexEntry[] };
+    const { manifests } = objectOf(JSON.parse(Buffer.concat(chunks).toString("utf8")));
     return Array.isArray(manifests) ? manifests : [];
   } catch (error) {
     throw unavailable(`${action}: the answer is no index: ${messageOf(error)}`, { cause: error });

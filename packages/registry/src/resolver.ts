@@ -5,19 +5,21 @@
  */
 import { createHash } from "node:crypto";
 import type { CallContext } from "@ctrd/core/context";
-import { isDigest } from "@ctrd/core/digests";
-import { failedPrecondition, invalidArgument, resourceExhausted } from "@ctrd/core/errors";
+import { isDigest, parseDigest } from "@ctrd/core/digests";
+import { failedPrecondition, invalidArgument, isKind, resourceExhausted } from "@ctrd/core/errors";
 import type { Fetcher, Pusher, ResolvedImage, Resolver } from "@ctrd/core/remotes";
 import { RegistryFetcher } from "./fetcher.ts";
 import type { FetchSettings } from "./fetcher.ts";
-import type { HostLookup } from "./hosts.ts";
+import type { HostLookup, RegistryHost } from "./hosts.ts";
 import { manifestAccept } from "./media-types.ts";
 import { RegistryPusher } from "./pusher.ts";
 import type { Reference } from "@ctrd/core/references";
 import { formatReference, parseReference } from "@ctrd/core/references";
-import type { ApiResponse } from "./requests.ts";
-import { askHosts, drop } from "./requests.ts";
+import type { ApiResponse } from "./answers.ts";
+import { drop, headerOf } from "./answers.ts";
+import { askHosts } from "./requests.ts";
 import { pullScope } from "./scopes.ts";
+import type { ApiRequest } from "./send.ts";
 
 /** Options of {@link createRegistryResolver}. */
 export interface RegistryOptions extends FetchSettings {
@@ -48,44 +50,55 @@ class RegistryResolver implements Resolver {
     const reference = parseReference(text);
     const { tag, digest } = reference;
     if (tag === "" && digest === "") throw invalidArgument(`image reference "${text}" has neither tag nor digest`);
+    // A digest may be that of a blob as well.
+    const paths = digest === "" ? [`manifests/${tag}`] : [`manifests/${digest}`, `blobs/${digest}`];
+    let failure: unknown;
+    for (const path of paths) {
+      const ask = {
+        path: `/${reference.repository}/${path}`,
+        headers: { accept: manifestAccept },
+        scopes: [pullScope(reference.repository)],
+        origin: reference.host,
+        action: `resolve "${text}"`,
+      };
+      try {
+        return await this.#resolveAt(ctx, text, reference, ask);
+      } catch (error) {
+        failure ??= error;
+        if (!isKind(error, "not-found")) throw error;
+      }
+    }
+    throw failure;
+  }
+
+  async #resolveAt(
+    ctx: CallContext,
+    text: string,
+    reference: Reference,
+    ask: Omit<ApiRequest, "method">,
+  ): Promise<ResolvedImage> {
     const hosts = await this.#options.hosts(reference.host);
-    const name = digest === "" ? tag : digest;
-    const ask = {
-      path: `/${reference.repository}/manifests/${name}`,
-      headers: { accept: manifestAccept },
-      scopes: [pullScope(reference.repository)],
-      origin: reference.host,
-      action: `resolve "${text}"`,
-    };
-    const { response } = await askHosts(ctx, hosts, "resolve", { ...ask, method: "HEAD" }, this.#userAgent).catch(
-      async (error: unknown) => {
-        // Some registries know only GET here.
-        if (!/HTTP status 405/.test(String(error))) throw error;
-        return askHosts(ctx, hosts, "resolve", { ...ask, method: "GET" }, this.#userAgent);
-      },
-    );
+    const { response } = await askHosts(ctx, hosts, "resolve", { ...ask, method: "HEAD" }, this.#userAgent);
     const told = headerOf(response, "docker-content-digest");
     const size = Number(headerOf(response, "content-length") || Number.NaN);
-    if (isDigest(told) && Number.isSafeInteger(size) && size > 0) {
-      await drop(response);
-      checkTold(text, digest, told);
-      const target = descriptorOf(response, told, size);
-      return { name: formatReference(reference), target };
-    }
     await drop(response);
-    return this.#resolveByReading(ctx, text, reference, ask);
+    const known = isDigest(told) && Number.isSafeInteger(size) && size > 0;
+    if (!known) return this.#resolveByReading(ctx, hosts, text, reference, ask);
+    checkTold(text, reference.digest, told);
+    return { name: formatReference(reference), target: descriptorOf(response, told, size) };
   }
 
   /** The registry does not tell the digest: it is computed. */
   async #resolveByReading(
     ctx: CallContext,
+    hosts: readonly RegistryHost[],
     text: string,
     reference: Reference,
-    ask: Omit<Parameters<typeof askHosts>[3], "method">,
+    ask: Omit<ApiRequest, "method">,
   ): Promise<ResolvedImage> {
-    const hosts = await this.#options.hosts(reference.host);
     const { response } = await askHosts(ctx, hosts, "resolve", { ...ask, method: "GET" }, this.#userAgent);
-    const hash = createHash("sha256");
+    const algorithm = reference.digest === "" ? "sha256" : parseDigest(reference.digest).algorithm;
+    const hash = createHash(algorithm);
     let size = 0;
     for await (const chunk of response.body as AsyncIterable<Buffer>) {
       size += chunk.length;
@@ -94,9 +107,9 @@ class RegistryResolver implements Resolver {
       }
       hash.update(chunk);
     }
-    const digest = `sha256:${hash.digest("hex")}`;
-    if (reference.digest.startsWith("sha256:")) checkTold(text, reference.digest, digest);
-    return { name: formatReference(reference), target: descriptorOf(response, reference.digest || digest, size) };
+    const digest = `${algorithm}:${hash.digest("hex")}`;
+    checkTold(text, reference.digest, digest);
+    return { name: formatReference(reference), target: descriptorOf(response, digest, size) };
   }
 
   async fetcher(_ctx: CallContext, text: string): Promise<Fetcher> {
@@ -120,9 +133,4 @@ function checkTold(text: string, wanted: string, told: string): void {
 function descriptorOf(response: ApiResponse, digest: string, size: number): ResolvedImage["target"] {
   const mediaType = headerOf(response, "content-type").split(";")[0]?.trim() ?? "";
   return { mediaType, digest, size: BigInt(size), annotations: new Map() };
-}
-
-function headerOf(response: ApiResponse, name: string): string {
-  const value = response.headers[name];
-  return typeof value === "string" ? value : (value?.[0] ?? "");
 }

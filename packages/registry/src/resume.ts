@@ -7,34 +7,16 @@ import { setTimeout as sleep } from "node:timers/promises";
 import type { CallContext } from "@ctrd/core/context";
 import { ContainerdError, dataLoss, isKind, kindOf, messageOf, unavailable } from "@ctrd/core/errors";
 import type { Descriptor } from "@ctrd/core/records";
-import type { ByteRange, FetchedContent } from "@ctrd/core/remotes";
+import type { ByteRange } from "@ctrd/core/remotes";
 import type { OpenContent, OpenRange } from "./open-range.ts";
-import { checkSize } from "./open-range.ts";
 
 /** How often a transfer may break without a byte in between. */
 const maxResumes = 5;
 const firstPauseMs = 100;
 const longestPauseMs = 1_000;
 
-/** Fetches a range as one stream; when it breaks, it is opened again where it ended. */
-export async function fetchResumable(
-  ctx: CallContext,
-  descriptor: Descriptor,
-  range: ByteRange,
-  open: OpenContent,
-): Promise<FetchedContent> {
-  const first = await open(range.offset, range.length);
-  checkSize(descriptor, first);
-  const { offset, size, served } = first;
-  return {
-    offset,
-    size,
-    served,
-    [Symbol.asyncIterator]: () => readOn(ctx, descriptor, range, first, open),
-  };
-}
-
-async function* readOn(
+/** Reads a range as one stream, which `first` has begun; when it breaks, it is opened again where it ended. */
+export async function* readOn(
   ctx: CallContext,
   descriptor: Descriptor,
   range: ByteRange,
@@ -54,11 +36,16 @@ async function* readOn(
         const skip = at > position ? Number(at - position) : 0;
         position += BigInt(chunk.length);
         if (skip >= chunk.length) continue;
-        const fresh = chunk.subarray(skip);
+        let fresh = chunk.subarray(skip);
+        if (at + BigInt(fresh.length) > end) {
+          // A server without ranges goes on behind the range.
+          if (range.length === undefined || source.isPart) throw tooMuch(descriptor, end);
+          fresh = fresh.subarray(0, Number(end - at));
+        }
         at += BigInt(fresh.length);
-        if (at > end) throw tooMuch(descriptor, end);
         failures = 0;
-        yield fresh;
+        if (fresh.length > 0) yield fresh;
+        if (at >= end && range.length !== undefined && !source.isPart) return;
       }
       if (at >= end) return;
       throw unavailable(`fetch ${descriptor.digest}: ${source.served.host} ends after ${at} of ${end} bytes`);
