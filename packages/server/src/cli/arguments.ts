@@ -164,7 +164,19 @@ function commandOf(positionals: readonly string[]): { command: Command | "help";
   throw new UsageError(`${command} takes ${takes} and got "${operands.join(" ")}"`);
 }
 
+/** Commands of `@ctrd/cli`, which has all of ours as well. */
+const clientCommands = new Set(
+  (
+    "pull push images tag rmi save load login logout run create start stop kill rm ps exec attach logs inspect top " +
+    "stats pause unpause wait cp rename events info version namespace ns content snapshots leases system completion"
+  ).split(" "),
+);
+
 function unknownCommand(text: string): UsageError {
+  const [first = ""] = text.split(" ");
+  if (clientCommands.has(first)) {
+    return new UsageError(`"${first}" is a command of @ctrd/cli: npm install @ctrd/cli`);
+  }
   const suggestion = nearest(text, commands);
   const hint = suggestion === undefined ? `known are: ${commands.join(", ")}` : `did you mean "${suggestion}"?`;
   return new UsageError(`unknown command "${text}", ${hint}`);

@@ -1,0 +1,111 @@
+/**
+ * The commands on images: names, arguments and flags. What they do is loaded when one is called.
+ *
+ * @module
+ */
+import type { Command } from "commander";
+import { InvalidArgumentError } from "commander";
+import { declare, globalsOf } from "../globals.ts";
+import type { ListFlags } from "../images/list.ts";
+import type { LoginFlags } from "../images/login.ts";
+import type { PullFlags } from "../images/pull.ts";
+import type { PushFlags } from "../images/push.ts";
+import type { RemoveFlags } from "../images/records.ts";
+import { addOutputFlags } from "../output/format.ts";
+import type { Session } from "../session.ts";
+
+/** Declares `pull`, `push`, `images`, … */
+export function declareImageCommands(program: Command): void {
+  declarePull(program);
+  declarePush(program);
+  declareNames(program);
+  declareCredentials(program);
+}
+
+/** Calls `body` with a session that ends with it. */
+export async function withSession(command: Command, body: (session: Session) => Promise<void>): Promise<void> {
+  const { openSession } = await import("../session.ts");
+  using session = await openSession(globalsOf(command));
+  await body(session);
+}
+
+/** Reads a count. */
+export function parseCount(text: string): number {
+  if (!/^\d{1,9}$/.test(text)) throw new InvalidArgumentError("It is not a whole number.");
+  return Number(text);
+}
+
+function declarePull(program: Command): void {
+  const command = declare(program, "pull <image>", "get an image from a registry and unpack it")
+    .option("--platform <platform...>", "as linux/arm64; by default what runs here")
+    .option("--all-platforms", "everything that the registry has")
+    .option("--no-unpack", "only fetch it")
+    .option("--snapshotter <name>", "unpack into this one (CTRD_SNAPSHOTTER, CONTAINERD_SNAPSHOTTER, overlayfs)")
+    .option("--max-concurrent-downloads <count>", "contents at a time", parseCount);
+  registryFlags(command)
+    .option("-q, --quiet", "print only the name")
+    .option("--json", "print progress as JSON lines")
+    .action((image: string, flags: PullFlags) =>
+      withSession(command, async (session) => (await import("../images/pull.ts")).pull(session, image, flags)),
+    );
+}
+
+function declarePush(program: Command): void {
+  const command = declare(program, "push <image> [destination]", "send an image to a registry").option(
+    "--platform <platform...>",
+    "only these of an index",
+  );
+  registryFlags(command)
+    .option("-q, --quiet", "print only the name")
+    .option("--json", "print progress as JSON lines")
+    .action((image: string, destination: string | undefined, flags: PushFlags) =>
+      withSession(command, async (session) =>
+        (await import("../images/push.ts")).push(session, image, destination, flags),
+      ),
+    );
+}
+
+function registryFlags(command: Command): Command {
+  return command
+    .option("--plain-http", "speak plain HTTP with the registry")
+    .option("-k, --skip-verify", "take any certificate of the registry")
+    .option("-u, --user <name:password>", "credentials; by default those of ctrd login and docker login")
+    .option("--hosts-dir <dir...>", "directories with hosts.toml files (/etc/containerd/certs.d, …)");
+}
+
+function declareNames(program: Command): void {
+  const list = declare(program, "images [image]", "list images").aliases(["image-ls"]);
+  addOutputFlags(list, "print only ids")
+    .option("--digests", "show digests")
+    .option("--no-trunc", "show ids in full")
+    .option("-f, --filter <filter...>", "containerd filters, as name~=busybox")
+    .action((image: string | undefined, flags: ListFlags & { trunc?: boolean }) =>
+      withSession(list, async (session) =>
+        (await import("../images/list.ts")).listImages(session, image, { ...flags, noTrunc: flags.trunc === false }),
+      ),
+    );
+  const tag = declare(program, "tag <image> <name>", "give an image a further name").action(
+    (image: string, name: string) =>
+      withSession(tag, async (session) => (await import("../images/records.ts")).tag(session, image, name)),
+  );
+  const remove = declare(program, "rmi <image...>", "remove images")
+    .option("-f, --force", "also those that containers were made from")
+    .action((images: string[], flags: RemoveFlags) =>
+      withSession(remove, async (session) =>
+        (await import("../images/records.ts")).removeImages(session, images, flags),
+      ),
+    );
+}
+
+function declareCredentials(program: Command): void {
+  declare(program, "login <registry>", "try credentials of a registry and keep them (Docker's config.json)")
+    .option("-u, --username <name>", "user name")
+    .option("-p, --password <password>", "password; others on this machine can see it")
+    .option("--password-stdin", "read the password from standard input")
+    .option("--plain-http", "speak plain HTTP with the registry")
+    .option("-k, --skip-verify", "take any certificate of the registry")
+    .action(async (registry: string, flags: LoginFlags) => (await import("../images/login.ts")).login(registry, flags));
+  declare(program, "logout <registry>", "forget the credentials of a registry").action(async (registry: string) =>
+    (await import("../images/login.ts")).logout(registry),
+  );
+}

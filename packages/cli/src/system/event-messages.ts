@@ -1,0 +1,63 @@
+import { ContainerCreate, ContainerDelete, ContainerUpdate } from "@ctrd/api/events/container";
+import { ContentCreate, ContentDelete } from "@ctrd/api/events/content";
+import { ImageCreate, ImageDelete, ImageUpdate } from "@ctrd/api/events/image";
+import { NamespaceCreate, NamespaceDelete, NamespaceUpdate } from "@ctrd/api/events/namespace";
+import { SandboxCreate, SandboxExit, SandboxStart } from "@ctrd/api/events/sandbox";
+import { SnapshotCommit, SnapshotPrepare, SnapshotRemove } from "@ctrd/api/events/snapshot";
+import {
+  TaskCheckpointed,
+  TaskCreate,
+  TaskDelete,
+  TaskExecAdded,
+  TaskExecStarted,
+  TaskExit,
+  TaskIO,
+  TaskOOM,
+  TaskPaused,
+  TaskResumed,
+  TaskStart,
+} from "@ctrd/api/events/task";
+
+interface Decoder {
+  decode(bytes: Uint8Array): object;
+}
+
+/** containerd's events, by the last part of their names: their packages are several. */
+const messages: ReadonlyMap<string, Decoder> = new Map<string, Decoder>(
+  Object.entries({
+    ContainerCreate,
+    ContainerDelete,
+    ContainerUpdate,
+    ContentCreate,
+    ContentDelete,
+    ImageCreate,
+    ImageDelete,
+    ImageUpdate,
+    NamespaceCreate,
+    NamespaceDelete,
+    NamespaceUpdate,
+    SandboxCreate,
+    SandboxExit,
+    SandboxStart,
+    SnapshotCommit,
+    SnapshotPrepare,
+    SnapshotRemove,
+    TaskCheckpointed,
+    TaskCreate,
+    TaskDelete,
+    TaskExecAdded,
+    TaskExecStarted,
+    TaskExit,
+    TaskIO,
+    TaskOOM,
+    TaskPaused,
+    TaskResumed,
+    TaskStart,
+  }),
+);
+
+/** Decodes an event of containerd's; undefined when its type is not known. */
+export function decodeEvent(name: string, value: Uint8Array): object | undefined {
+  if (!name.startsWith("containerd.")) return undefined;
+  return messages.get(name.slice(name.lastIndexOf(".") + 1))?.decode(value);
+}
