@@ -30,7 +30,8 @@ export function parseDevice(text: string): DeviceRequest {
   const [hostPath = "", ...rest] = text.split(":");
   const permissions = rest.length > 0 && isPermissions(rest.at(-1) ?? "") ? rest.pop() : undefined;
   const [containerPath, ...more] = rest;
-  if (more.length > 0) throw invalidArgument(`device "${text}" is malformed (/dev/x[:/dev/y][:rwm])`);
+  const absolute = [hostPath, containerPath ?? "/"].every((path) => posix.isAbsolute(path));
+  if (more.length > 0 || !absolute) throw invalidArgument(`device "${text}" is malformed (/dev/x[:/dev/y][:rwm])`);
   const request = { hostPath, ...(containerPath === undefined ? {} : { containerPath }) };
   return permissions === undefined ? request : { ...request, permissions };
 }
