@@ -1,16 +1,15 @@
 // Authorization against the real docker-registry: basic, and tokens of a small server of the test's own.
-import { createHash, generateKeyPairSync, randomBytes, randomUUID, sign } from "node:crypto";
+import { createHash, randomBytes, randomUUID } from "node:crypto";
 import { chmod, mkdir, writeFile } from "node:fs/promises";
-import type { IncomingMessage } from "node:http";
-import { createServer } from "node:http";
-import type { AddressInfo } from "node:net";
 import { join } from "node:path";
 import { createContext } from "@ctrd/core/context";
 import type { Descriptor } from "@ctrd/core/records";
 import type { Resolver } from "@ctrd/core/remotes";
 import type { FaultProxy, TempDir, TestRegistry } from "@ctrd/testkit/fixtures";
-import { layeredImage, mustRun, startFaultProxy, startRegistry, tempDir } from "@ctrd/testkit/fixtures";
+import { layeredImage, startFaultProxy, startRegistry, tempDir } from "@ctrd/testkit/fixtures";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
+import type { TokenServer } from "../test/token-server.ts";
+import { startTokenServer } from "../test/token-server.ts";
 import type { CredentialSource, RegistryOptions } from "./index.ts";
 import { createAuthorizer, createRegistryResolver, dockerCredentials, registryHosts } from "./index.ts";
 
@@ -36,6 +35,8 @@ function descriptorOf(bytes: Uint8Array, mediaType = "application/vnd.oci.image.
   const digest = `sha256:${createHash("sha256").update(bytes).digest("hex")}`;
   return { mediaType, digest, size: BigInt(bytes.length), annotations: new Map() };
 }
+
+const someBlob = descriptorOf(Buffer.from("some blob"));
 
 async function push(resolver: Resolver, reference: string, bytes: Buffer, mediaType?: string): Promise<Descriptor> {
   const descriptor = descriptorOf(bytes, mediaType);
@@ -257,12 +258,13 @@ describe("a registry with a token server", () => {
     const challenge = { "www-authenticate": `Bearer realm="${tokens.realm}",error="invalid_token"` };
     const body = JSON.stringify({ errors: [{ code: "UNAUTHORIZED", message: "go \u001b[31maway" }] });
     proxy.onRequest(() => ({ status: 401, headers: challenge, body }));
-    const resolver = resolverWith(credentials("user", "s3cret"));
-    await expect(resolver.resolve(ctx, `${proxy.host}/token/image:1`)).rejects.toMatchObject({
+    const fetching = fetchBlob(resolverWith(credentials("user", "s3cret")), `${proxy.host}/token/image:1`, someBlob);
+    await expect(fetching).rejects.toMatchObject({
       kind: "unauthenticated",
+      // A host's words end up on terminals.
       message: expect.stringMatching(/HTTP status 401: UNAUTHORIZED go +\[31maway/),
     });
-    expect(proxy.requests.filter(({ url }) => url.includes("token/image")).length).toBeLessThan(20);
+    expect(proxy.requests.filter(({ url }) => url.includes(someBlob.digest)).length).toBe(3);
   });
 
   it("is asked for the scope that the host names, as mirrors below a path do", async () => {
@@ -322,81 +324,3 @@ describe("a registry with a token server", () => {
     await writer.commit();
   });
 });
-
-interface TokenServer {
-  realm: string;
-  /** PEM file of the certificate that the tokens are signed with. */
-  certificate: string;
-  seen: { method: string; scope: string; authorization: string | undefined; grant: string | null }[];
-  seconds: number;
-  onPost: number | undefined;
-  failures: number[];
-  stall: boolean;
-  /** A repository that nobody may have. */
-  denied: string;
-  reset(): void;
-  stop(): Promise<void>;
-}
-
-/** Issues tokens as docker-registry wants them: JWTs signed with RS256, with the certificate beside. */
-async function startTokenServer(path: string): Promise<TokenServer> {
-  const certificate = join(path, "tokens.crt");
-  const { privateKey } = generateKeyPairSync("rsa", { modulusLength: 2048 });
-  await writeFile(join(path, "tokens.key"), privateKey.export({ type: "pkcs8", format: "pem" }), { mode: 0o600 });
-  const subject = ["-subj", "/CN=test-issuer", "-days", "2", "-key", join(path, "tokens.key"), "-out", certificate];
-  await mustRun("openssl", ["req", "-x509", "-new", "-sha256", ...subject]);
-  const { stdout: pem } = await mustRun("openssl", ["x509", "-in", certificate]);
-  const x5c = [pem.replace(/-----[^-]+-----|\s/g, "")];
-  const encode = (value: object): string => Buffer.from(JSON.stringify(value)).toString("base64url");
-  const issue = (scopes: readonly string[], actionsOf: (name: string, asked: string[]) => string[]): string => {
-    const access = scopes.map((scope) => {
-      const [type = "", name = "", actions = ""] = scope.split(":");
-      return { type, name, actions: actionsOf(name, actions.split(",")) };
-    });
-    const now = Math.floor(Date.now() / 1000);
-    const claims = { iss: "test-issuer", sub: "user", aud: "test-registry", exp: now + 300, nbf: now - 10, iat: now };
-    const signed = `${encode({ typ: "JWT", alg: "RS256", x5c })}.${encode({ ...claims, jti: randomUUID(), access })}`;
-    return `${signed}.${sign("sha256", Buffer.from(signed), privateKey).toString("base64url")}`;
-  };
-  const defaults = { seconds: 60, onPost: undefined, failures: [], stall: false, denied: "" };
-  const server = createServer((request, response) => {
-    void answer(request).then(({ status, body }) => status !== 0 && response.writeHead(status).end(body));
-  });
-  const state: TokenServer = {
-    ...defaults,
-    seen: [],
-    certificate,
-    realm: "",
-    reset: () => Object.assign(state, { ...defaults, seen: [] }),
-    async stop() {
-      server.closeAllConnections();
-      await new Promise((resolve) => server.close(resolve));
-    },
-  };
-  const answer = async (request: IncomingMessage): Promise<{ status: number; body?: string }> => {
-    const chunks: Buffer[] = [];
-    for await (const chunk of request) chunks.push(chunk as Buffer);
-    const { method = "" } = request;
-    const query = new URL(request.url ?? "", "http://x").searchParams;
-    const form = method === "POST" ? new URLSearchParams(Buffer.concat(chunks).toString()) : query;
-    const scope = form.getAll("scope").join(" ");
-    const { authorization } = request.headers;
-    state.seen.push({ method, scope, authorization, grant: form.get("grant_type") });
-    if (state.stall) return { status: 0 };
-    const failure = state.failures.shift();
-    if (failure !== undefined) return { status: failure };
-    if (method === "POST" && state.onPost !== undefined) return { status: state.onPost };
-    const basic = Buffer.from((authorization ?? "").replace("Basic ", ""), "base64").toString();
-    const user = method === "POST" ? `${form.get("username")}:${form.get("password")}` : basic;
-    const known = user === "user:s3cret" || form.get("refresh_token") === "refresh-me";
-    if (!known && (method === "POST" || basic !== "")) return { status: 401 };
-    const token = issue(scope.split(" "), (name, asked) =>
-      name === state.denied ? [] : known ? asked : asked.filter((action) => action === "pull"),
-    );
-    const key = method === "POST" ? "access_token" : "token";
-    return { status: 200, body: JSON.stringify({ [key]: token, expires_in: state.seconds }) };
-  };
-  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
-  state.realm = `http://127.0.0.1:${(server.address() as AddressInfo).port}/token`;
-  return state;
-}
