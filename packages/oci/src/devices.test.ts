@@ -1,8 +1,8 @@
-import { execFileSync } from "node:child_process";
 import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
+import { makeDevice, mkfifo, mknod } from "@ctrd/sys";
 import { specContext } from "../test/context.ts";
 import type { DeviceRequest, Spec } from "./index.ts";
 import { createSpec, parseDevice, withDevice } from "./index.ts";
@@ -38,8 +38,8 @@ test("a link is followed and keeps its name in the container", async () => {
 });
 
 test("large device numbers", async () => {
-  execFileSync("mknod", [join(dir, "big"), "b", "4095", "1048575"]);
-  execFileSync("mknod", [join(dir, "middle"), "c", "259", "1000"]);
+  mknod(join(dir, "big"), 0o060600, makeDevice(4095, 1_048_575));
+  mknod(join(dir, "middle"), 0o020600, makeDevice(259, 1000));
   expect((await make({ hostPath: dir, containerPath: "/dev/d" })).linux?.devices).toMatchObject([
     { path: "/dev/d/big", type: "b", major: 4095, minor: 1048575 },
     { path: "/dev/d/middle", type: "c", major: 259, minor: 1000 },
@@ -48,9 +48,8 @@ test("large device numbers", async () => {
 
 test("a directory gives the devices in it, not what is no device or has its own filesystem in a container", async () => {
   for (const name of ["sub", "pts"]) mkdirSync(join(dir, name));
-  for (const name of ["a", "console", "sub/b", "pts/0"])
-    execFileSync("mknod", ["-m", "640", join(dir, name), "c", "1", "3"]);
-  execFileSync("mkfifo", [join(dir, "fifo")]);
+  for (const name of ["a", "console", "sub/b", "pts/0"]) mknod(join(dir, name), 0o020640, makeDevice(1, 3));
+  mkfifo(join(dir, "fifo"), 0o600);
   writeFileSync(join(dir, "file"), "");
   symlinkSync("a", join(dir, "link"));
   const spec = await make({ hostPath: dir, containerPath: "/dev/d", permissions: "rw" });

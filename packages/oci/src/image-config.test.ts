@@ -74,3 +74,8 @@ test("keys of the prototype are not taken from the image", () => {
 test("a container without an image", async () => {
   await expect(createSpec(specContext(), withImageConfig())).rejects.toThrow("it has no image to take");
 });
+
+test("without a root filesystem the user of an image is taken by number only", async () => {
+  expect((await make({ User: "5:6" })).process?.user).toEqual({ uid: 5, gid: 6, additionalGids: [6] });
+  await expect(make({ User: "app" })).rejects.toThrow("cannot be looked up without a root filesystem");
+});

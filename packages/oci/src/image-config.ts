@@ -75,12 +75,10 @@ export function withImageConfig(options: ImageConfigOptions = {}): SpecOption {
     process.env = mergeEnvironment(image.env.length > 0 ? image.env : defaultEnv, process.env ?? []);
     process.args = argumentsOf(image, options);
     process.cwd = posix.isAbsolute(image.workingDir) ? image.workingDir : posix.join("/", image.workingDir);
-    if (image.user === "") {
-      if (context.withRootfs !== undefined) await addGroupsOfUser(context, spec, "root");
-      return;
-    }
-    await setUser(context, spec, image.user);
-    await addGroupsOfUser(context, spec, process.user.uid);
+    if (image.user !== "") await setUser(context, spec, image.user);
+    // A user by number needs no root filesystem, and is in no groups that are known then.
+    if (context.withRootfs === undefined) return;
+    await addGroupsOfUser(context, spec, image.user === "" ? "root" : process.user.uid);
   };
 }
 

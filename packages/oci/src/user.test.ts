@@ -1,4 +1,3 @@
-import { execFileSync } from "node:child_process";
 import {
   closeSync,
   ftruncateSync,
@@ -13,6 +12,7 @@ import {
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { makeDevice, mkfifo, mknod } from "@ctrd/sys";
 import { specContext } from "../test/context.ts";
 import type { SpecOption, User } from "./index.ts";
 import { createSpec, withAdditionalGroups, withImageConfig, withUser, withUserIds } from "./index.ts";
@@ -187,9 +187,9 @@ describe("links in the image", () => {
 });
 
 test.each([
-  ["a FIFO", (path: string): unknown => execFileSync("mkfifo", [path])],
+  ["a FIFO", (path: string): unknown => mkfifo(path, 0o600)],
   ["a directory", (path: string): unknown => mkdirSync(path)],
-  ["a device", (path: string): unknown => execFileSync("mknod", [path, "c", "1", "5"])],
+  ["a device", (path: string): unknown => mknod(path, 0o020600, makeDevice(1, 5))],
 ])("/etc/passwd that is %s is refused without opening it", async (_name, make) => {
   make(join(rootfs, "etc/passwd"));
   await expect(userOf(withUser("app"))).rejects.toThrow("etc/passwd of the image is not a regular file");
