@@ -4,7 +4,7 @@
  * @module
  */
 import type { CallContext } from "@ctrd/core/context";
-import { alreadyExists, ContainerdError, failedPrecondition, unavailable } from "@ctrd/core/errors";
+import { alreadyExists, ContainerdError, failedPrecondition, kindOf, messageOf, unavailable } from "@ctrd/core/errors";
 import type { Descriptor } from "@ctrd/core/records";
 import type { Reference } from "@ctrd/core/references";
 import { formatReference } from "@ctrd/core/references";
@@ -75,7 +75,7 @@ export class RegistryPusher implements Pusher {
     };
     let response: ApiResponse;
     try {
-      response = await askHost(ctx, host, ask, this.#userAgent, true);
+      response = await this.#send(ctx, host, ask);
     } catch (error) {
       // Repositories that are made by the first push may not be looked into.
       if (isDenied(error)) return false;
@@ -95,7 +95,7 @@ export class RegistryPusher implements Pusher {
     const from = mountSource(descriptor, this.#reference);
     const request = this.#request("POST", this.#path("blobs/uploads/"), `start the upload of ${descriptor.digest}`);
     let response = from === undefined ? undefined : await this.#tryMount(ctx, host, request, descriptor.digest, from);
-    response ??= await askHost(ctx, host, request, this.#userAgent, true);
+    response ??= await this.#send(ctx, host, request);
     if (response.status === 201) {
       await drop(response);
       throw alreadyExists(`content ${descriptor.digest} mounted from ${from ?? "another repository"}`);
@@ -121,13 +121,23 @@ export class RegistryPusher implements Pusher {
     const scopes = [pushScope(this.#reference.repository), pullScope(from)];
     try {
       const mount = { ...request, scopes, query: { mount: digest, from } };
-      const response = await askHost(ctx, host, mount, this.#userAgent, true);
+      const response = await this.#send(ctx, host, mount);
       if (response.status !== 401 && response.status !== 403) return response;
       await drop(response);
     } catch (error) {
       if (!isDenied(error)) throw error;
     }
     return undefined;
+  }
+
+  async #send(ctx: CallContext, host: RegistryHost, request: ApiRequest): Promise<ApiResponse> {
+    try {
+      return await askHost(ctx, host, request, this.#userAgent, true);
+    } catch (error) {
+      if (ctx.signal.aborted) throw error;
+      const message = `${request.action} to ${host.host}: ${messageOf(error)}`;
+      throw new ContainerdError(kindOf(error), message, { cause: error });
+    }
   }
 
   #path(rest: string): string {
