@@ -174,6 +174,81 @@ describe("a registry that fails", () => {
     expect(broken).toBeGreaterThan(4);
   });
 
+  it("fetches a large blob whose pieces break again and again but get on", async () => {
+    proxy.onRequest(blobs(() => ({ resetAfter: 1_000_000 })));
+    expect((await fetch(large.descriptor)).equals(large.bytes)).toBe(true);
+  });
+
+  it("that knows no ranges: a large blob is read as one stream, from the start again when it breaks", async () => {
+    const before = proxy.requests.length;
+    proxy.onRequest(blobs(() => ({ hide: ["range"] })));
+    expect((await fetch(large.descriptor)).equals(large.bytes)).toBe(true);
+    expect(proxy.requests.length).toBe(before + 1);
+    proxy.onRequest(blobs((count) => (count === 0 ? { resetAfter: 3_000_000 } : { hide: ["range"] })));
+    expect((await fetch(small.descriptor)).equals(small.bytes)).toBe(true);
+    const fetcher = await faulty.fetcher(ctx, `${proxy.host}/test/blobs:1`);
+    proxy.onRequest(blobs(() => ({ hide: ["range"] })));
+    const part = await fetcher.fetch(ctx, small.descriptor, { offset: 0n, length: 1000n });
+    expect((await readAll(part)).equals(small.bytes.subarray(0, 1000))).toBe(true);
+  });
+
+  it("that loses its ranges under way: pieces are cut out of the whole", async () => {
+    let count = 0;
+    proxy.onRequest(blobs(() => (count++ > 1 ? { hide: ["range"] } : undefined)));
+    expect((await fetch(large.descriptor)).equals(large.bytes)).toBe(true);
+  });
+
+  it("knows no HEAD, or does not tell digest or size: the manifest is read", async () => {
+    const resolve = async () => (await direct.resolve(ctx, `${proxy.host}/test/image:1`)).target.digest;
+    proxy.onRequest(({ method }) => (method === "HEAD" ? { status: 405 } : undefined));
+    expect(await resolve()).toBe(manifestDigest);
+    proxy.onRequest(() => ({ hide: ["docker-content-digest"] }));
+    expect(await resolve()).toBe(manifestDigest);
+    proxy.onRequest(({ method }) => (method === "HEAD" ? { hide: ["content-length"] } : undefined));
+    expect(await resolve()).toBe(manifestDigest);
+    proxy.onRequest(({ method }) => (method === "GET" ? { flipAt: 5 } : { hide: ["docker-content-digest"] }));
+    await expect(direct.resolve(ctx, `${proxy.host}/test/image@${manifestDigest}`)).rejects.toMatchObject({
+      kind: "failed-precondition",
+    });
+  });
+
+  it("resolves and fetches the digest of a blob", async () => {
+    const reference = `${proxy.host}/test/blobs@${small.descriptor.digest}`;
+    const { target } = await direct.resolve(ctx, reference);
+    expect(target).toMatchObject({ digest: small.descriptor.digest, size: small.descriptor.size });
+    expect((await readAll(await (await direct.fetcher(ctx, reference)).fetch(ctx, target))).length).toBe(5 << 20);
+  });
+
+  it("sends encoded what was not asked for encoded: one clear error", async () => {
+    const server = createServer((_request, response) => {
+      response.writeHead(200, { "content-encoding": "gzip" }).end("x");
+    });
+    await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+    try {
+      const host = `127.0.0.1:${(server.address() as AddressInfo).port}`;
+      const fetcher = await direct.fetcher(ctx, `${host}/test/blobs:1`);
+      await expect(fetcher.fetch(ctx, small.descriptor)).rejects.toThrow("as gzip, which was not asked for");
+    } finally {
+      server.closeAllConnections();
+      await new Promise((resolve) => server.close(resolve));
+    }
+  });
+
+  it("leaves no connection behind when a consumer leaves a large blob early", async () => {
+    const own = createRegistryResolver({
+      hosts: registryHosts({ defaultScheme: "http" }),
+      parallelMinimum: 12 << 20,
+    });
+    const sockets = () => process.getActiveResourcesInfo().filter((name) => name === "TCPSocketWrap").length;
+    const before = sockets();
+    let opened = 0;
+    proxy.onRequest(blobs(() => (opened++ > 0 ? { stallAfter: 100 } : undefined)));
+    const fetcher = await own.fetcher(ctx, `${proxy.host}/test/blobs:1`);
+    for await (const _piece of await fetcher.fetch(ctx, large.descriptor)) break;
+    await expect.poll(sockets).toBeLessThanOrEqual(before + 2);
+    expect(opened).toBeGreaterThan(2);
+  });
+
   it("gives up with one error that names the host, digest and place", async () => {
     proxy.onRequest(blobs(() => ({ truncateAfter: 0 })));
     await expect(fetch(small.descriptor)).rejects.toMatchObject({
@@ -197,6 +272,67 @@ describe("a registry that fails", () => {
   it("refuses content of another size before it is read", async () => {
     const wrong = { ...small.descriptor, size: 17n };
     await expect(fetch(wrong)).rejects.toMatchObject({ kind: "data-loss" });
+  });
+
+  const uploading = async (bytes: Buffer, signal?: AbortSignal): Promise<number> => {
+    const call = createContext({ namespace: "test", ...(signal === undefined ? {} : { signal }) });
+    const pusher = await faulty.pusher(call, `${proxy.host}/test/uploads:1`);
+    const writer = await pusher.push(call, descriptorOf(bytes));
+    let at = 0;
+    try {
+      for (; at < bytes.length; at += 1 << 20) await writer.write(bytes.subarray(at, at + (1 << 20)));
+      await writer.commit();
+      return at;
+    } catch (error) {
+      throw Object.assign(error as Error, { at });
+    } finally {
+      await writer.close();
+    }
+  };
+
+  it("refuses an upload early: the rest is not sent, and the refusal is the error", async () => {
+    const bytes = randomBytes(60 << 20);
+    const body = JSON.stringify({ errors: [{ code: "DENIED", message: "quota exceeded" }] });
+    proxy.onRequest(({ method }) => (method === "PUT" ? { status: 403, body } : undefined));
+    const error = await uploading(bytes).catch((thrown: unknown) => thrown as Error);
+    expect(error).toMatchObject({ kind: "permission-denied", message: expect.stringContaining("quota exceeded") });
+    expect((error as unknown as { at: number }).at).toBeLessThan(bytes.length);
+    proxy.onRequest(({ method }) => (method === "POST" ? { status: 503 } : undefined));
+    await expect(uploading(randomBytes(10))).rejects.toMatchObject({
+      kind: "unavailable",
+      message: expect.stringMatching(/start the upload of sha256:.*HTTP status 503/),
+    });
+    proxy.onRequest(({ method }, count) => (method === "POST" && count === 0 ? { status: 503 } : undefined));
+    await uploading(randomBytes(10));
+    proxy.onRequest(({ method }) => (method === "POST" ? { status: 202, headers: { location: "" } } : undefined));
+    await expect(uploading(randomBytes(10))).rejects.toThrow("does not say where to");
+  });
+
+  it("that stalls at an upload is left within a second", async () => {
+    proxy.onRequest(({ method }) => (method === "PUT" ? { stallAfter: 0 } : undefined));
+    const abort = new AbortController();
+    const stalled = uploading(randomBytes(3 << 20), abort.signal);
+    setTimeout(() => abort.abort(), 300);
+    const began = performance.now();
+    await expect(stalled).rejects.toThrow();
+    expect(performance.now() - began).toBeLessThan(1_300);
+  });
+
+  it("redirects the start of an upload to another host, which gets no credentials", async () => {
+    const source = () => Promise.resolve({ username: "u", secret: "p" });
+    const hosts = registryHosts({ defaultScheme: "http", authorizer: (host) => createAuthorizer(host, source) });
+    const second = await startFaultProxy(registry.host);
+    try {
+      proxy.onRequest(({ method, headers }) => {
+        if (headers.authorization === undefined) return { status: 401, headers: { "www-authenticate": "Basic" } };
+        return method === "POST" ? { redirectTo: second.url } : undefined;
+      });
+      await push(createRegistryResolver({ hosts }), `${proxy.host}/test/moved:1`, randomBytes(1000));
+      expect(second.requests.map(({ method }) => method)).toContain("POST");
+      expect(second.requests.every(({ headers }) => headers.authorization === undefined)).toBe(true);
+    } finally {
+      await second[Symbol.asyncDispose]();
+    }
   });
 
   it("CVE-2020-15157: sends no credentials to another host", async () => {

@@ -32,27 +32,41 @@ export async function askHosts(
     const names = hosts.map(({ host }) => host).join(", ");
     throw new ContainerdError("not-found", `${ask.action}: no host may be asked to ${capability} (of ${names})`);
   }
-  const attempts: { host: string; error: string; kind: ErrorKind }[] = [];
+  const attempts: Attempt[] = [];
   for (const [index, host] of able.entries()) {
     const isLast = index === able.length - 1;
     try {
       const response = await askHost(ctx, host, ask, userAgent, isLast);
-      if (response.status < 400) return { response, served: { host: response.servedFrom, attempts } };
+      if (response.status < 400) {
+        return {
+          response,
+          served: { host: response.servedFrom, attempts: attempts.map(({ host, error }) => ({ host, error })) },
+        };
+      }
       const { kind, message } = await describeFailure(response);
       attempts.push({ host: host.host, error: message, kind });
     } catch (error) {
       if (ctx.signal.aborted) throw error;
-      attempts.push({ host: host.host, error: messageOf(error), kind: kindOf(error) });
+      attempts.push({ host: host.host, error: messageOf(error), kind: kindOf(error), cause: error });
     }
   }
   throw failure(ask, attempts);
 }
 
-/** One error for all hosts: its kind is that of the last, the registry itself. */
-function failure(ask: ApiRequest, attempts: readonly { host: string; error: string; kind: ErrorKind }[]): Error {
-  const kind = attempts.at(-1)?.kind ?? "unavailable";
+interface Attempt {
+  readonly host: string;
+  readonly error: string;
+  readonly kind: ErrorKind;
+  /** Absent when the host answered. */
+  readonly cause?: unknown;
+}
+
+/** One error for all hosts: its kind and cause are those of the last, the registry itself. */
+function failure(ask: ApiRequest, attempts: readonly Attempt[]): Error {
+  const { kind = "unavailable", cause } = attempts.at(-1) ?? {};
   const details = attempts.map(({ host, error }) => `${host}: ${error}`).join("; ");
-  return new ContainerdError(kind === "unknown" ? "unavailable" : kind, `${ask.action}: ${details}`);
+  const context = cause === undefined ? {} : { cause };
+  return new ContainerdError(kind === "unknown" ? "unavailable" : kind, `${ask.action}: ${details}`, context);
 }
 
 /** Asks one host, more than once where that helps and the request has no body. */

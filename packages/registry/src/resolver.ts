@@ -65,7 +65,9 @@ class RegistryResolver implements Resolver {
         return await this.#resolveAt(ctx, text, reference, ask);
       } catch (error) {
         failure ??= error;
-        if (!isKind(error, "not-found")) throw error;
+        // Some registries answer with 500 when a blob is no manifest.
+        const answered = isKind(error, "unavailable") && error.cause === undefined;
+        if (!answered && !isKind(error, "not-found")) throw error;
       }
     }
     throw failure;
