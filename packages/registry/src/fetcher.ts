@@ -135,11 +135,10 @@ export class RegistryFetcher implements Fetcher {
         ctx.log.debug({ digest: descriptor.digest, url: text, err: messageOf(error) }, "content not at its URL");
       }
     }
-    const kinds = isManifestType(descriptor.mediaType) ? ["manifests"] : ["blobs"];
     // A descriptor that came from a digest alone may name either.
-    if (descriptor.mediaType === "" || descriptor.mediaType === "application/octet-stream") {
-      kinds.splice(0, 1, "manifests", "blobs");
-    }
+    const unknownType = descriptor.mediaType === "" || descriptor.mediaType === "application/octet-stream";
+    const others = unknownType ? ["blobs", "manifests"] : ["blobs"];
+    const kinds = isManifestType(descriptor.mediaType) ? ["manifests", "blobs"] : others;
     let failure: unknown;
     for (const kind of kinds) {
       try {
@@ -147,7 +146,7 @@ export class RegistryFetcher implements Fetcher {
         const { response, served } = await askHosts(ctx, this.#hosts, "pull", ask(path), this.#userAgent);
         return await openRange(response, served, from, descriptor);
       } catch (error) {
-        failure = error;
+        failure ??= error;
         if (!isKind(error, "not-found")) throw error;
       }
     }
