@@ -59,15 +59,11 @@ async function echo(h: Harness): Promise<string> {
 
 async function withApp(options: AppOptions, body: (h: Harness) => Promise<void>): Promise<void> {
   createApp(app, options);
-  const temporary = process.env["TMPDIR"];
   const h = await openHarness("app", { kind: "ctrd", args: ["--app", app], pull: false });
   try {
     await body(h);
   } finally {
     await h.close();
-    // The harness points it into its own directory, which is gone now.
-    if (temporary === undefined) delete process.env["TMPDIR"];
-    else process.env["TMPDIR"] = temporary;
   }
 }
 

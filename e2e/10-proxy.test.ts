@@ -39,16 +39,12 @@ async function withDaemon(
 ): Promise<void> {
   const { peers = [], config = "", args = [], disabled } = options;
   for (const peer of peers) await peer.start();
-  const temporary = process.env["TMPDIR"];
   const h = await openHarness("proxy", { kind, config, args, pull: false });
   try {
     if (disabled !== undefined) await disable(h, disabled);
     await body(h);
   } finally {
     await h.close();
-    // The harness points it into its own directory, which is gone now.
-    if (temporary === undefined) delete process.env["TMPDIR"];
-    else process.env["TMPDIR"] = temporary;
     for (const peer of peers) await peer.close();
   }
 }

@@ -11,7 +11,7 @@ import {
   startRegistry,
   waitUntilReady,
 } from "@ctrd/testkit/fixtures";
-import { afterAll, beforeAll, beforeEach, expect, test } from "vitest";
+import { afterAll, beforeAll, expect, test } from "vitest";
 import { packPackages, type Packed } from "../tools/pack.ts";
 import { Machine, startApp } from "./support/machine.ts";
 import { describe, run, sha256 } from "./support/command.ts";
@@ -57,11 +57,6 @@ beforeAll(async () => {
   const flags = ["--save-exact", "--ignore-scripts"];
   await machine.run(app, "npm", "install", ...flags, `@ctrd/server@${version()}`, plugin);
 }, 120_000);
-
-// startDaemon leaves TMPDIR at that of its daemon, which is gone; npm would make it again.
-beforeEach(() => {
-  process.env["TMPDIR"] = join(dir, "tmp");
-});
 
 afterAll(async () => {
   await images?.[Symbol.asyncDispose]();

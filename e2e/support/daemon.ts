@@ -126,12 +126,13 @@ export class Daemon {
 export async function startDaemon(name: string, options: DaemonOptions = {}): Promise<Daemon> {
   const kind = options.kind ?? daemonKind;
   const dir = mkdtempSync(`/tmp/ctrd-${runName()}-${name}-`);
-  // Inherited by the daemon: whatever it forgets in its temp directory is found by the leak check.
-  process.env["TMPDIR"] = join(dir, "tmp");
-  mkdirSync(process.env["TMPDIR"]);
+  // Whatever the daemon forgets in its temp directory is found by the leak check.
+  const tmp = join(dir, "tmp");
+  mkdirSync(tmp);
   const { config: extraConfig, args } = options;
   const fixtureOptions = {
     dir,
+    env: { TMPDIR: tmp },
     ...(extraConfig === undefined ? {} : { extraConfig }),
     ...(args === undefined ? {} : { args }),
   };
