@@ -120,7 +120,7 @@ export async function* exportImages(
       const { name, target } = typeof each === "string" ? await client.getImage(each, options) : each;
       const known = byDigest.get(target.digest);
       if (known === undefined) byDigest.set(target.digest, { target, names: [name] });
-      else known.names.push(name);
+      else if (!known.names.includes(name)) known.names.push(name);
     }
     yield* exportArchive(ctx, {
       content: client.content,

@@ -9,7 +9,7 @@ import { failedPrecondition, isKind, notFound } from "@ctrd/core/errors";
 import type { Image as ImageRecord } from "@ctrd/core/images";
 import type { Descriptor } from "@ctrd/core/records";
 import type { ProgressListener } from "@ctrd/core/remotes";
-import type { ImageDescriptor, ImageRootfs, Manifest, PlatformMatcher } from "@ctrd/images";
+import type { ImageRootfs, Manifest, PlatformMatcher } from "@ctrd/images";
 import {
   chainIds,
   childrenOf,
@@ -142,17 +142,16 @@ export class Image {
     const children = childrenOf(content);
     const handler = matcher === undefined ? children : filterPlatforms(children, matcher);
     let bytes = 0n;
-    const found: ImageDescriptor[] = [];
     await dispatch(
       ctx,
       async (inner, descriptor) => {
         try {
-          bytes += (await content.info(inner, descriptor.digest)).size;
+          const { size } = await content.info(inner, descriptor.digest);
+          bytes += size;
         } catch (error) {
           if (isKind(error, "not-found")) return [];
           throw error;
         }
-        found.push(descriptor);
         return handler(inner, descriptor);
       },
       [this.target],
@@ -167,7 +166,8 @@ export class Image {
     let bytes = 0n;
     for (const chainId of chainIds((await this.rootfs(options)).diffIds)) {
       try {
-        bytes += (await snapshotter.usage(ctx, chainId)).size;
+        const { size } = await snapshotter.usage(ctx, chainId);
+        bytes += size;
       } catch (error) {
         if (!isKind(error, "not-found")) throw error;
       }

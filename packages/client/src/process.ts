@@ -196,9 +196,12 @@ export abstract class ContainerProcess implements AsyncDisposable {
     await exit;
   }
 
-  /** Closes our ends of its streams; the process goes on. */
-  async detach(): Promise<void> {
-    await this.#io.close();
+  /**
+   * Closes our ends of its streams; the process goes on, and others can attach to it. Its stdin does not end by this;
+   * what has come and was not read is lost.
+   */
+  detach(): void {
+    this.#io.detach();
   }
 
   /** Kills and deletes it, unless it is gone already. */

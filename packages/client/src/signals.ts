@@ -28,8 +28,9 @@ function named(text: string): number | undefined {
   const upper = text.toUpperCase();
   const name = upper.startsWith("SIG") ? upper : `SIG${upper}`;
   if (Object.hasOwn(numbers, name)) return numbers[name];
-  const [, base, distance = "0"] = /^SIGRT(MIN|MAX)(?:[+-](\d+))?$/.exec(name) ?? [];
-  if (base === undefined) return undefined;
-  const number = base === "MIN" ? firstRealTime + Number(distance) : lastSignal - Number(distance);
+  const realTime = /^SIGRT(?:MIN(?:\+(?<up>\d+))?|MAX(?:-(?<down>\d+))?)$/.exec(name)?.groups;
+  if (realTime === undefined) return undefined;
+  const { up = "0", down = "0" } = realTime;
+  const number = name.startsWith("SIGRTMIN") ? firstRealTime + Number(up) : lastSignal - Number(down);
   return number >= firstRealTime ? number : undefined;
 }

@@ -23,6 +23,8 @@ export interface ProcessIo {
   quiet(signal: AbortSignal): Promise<void>;
   /** No process will write any more than it has: ends the streams that nobody has opened. */
   cancel(): void;
+  /** Closes our ends, so that others can be opened. */
+  detach(): void;
   /** Closes our ends and removes what was made. Repeated calls do nothing. */
   close(): Promise<void>;
 }
@@ -50,6 +52,7 @@ export function unpipedIo(stdio: TaskStdio): ProcessIo {
     drained: async () => {},
     quiet: async () => {},
     cancel: () => {},
+    detach: () => {},
     close: async () => {},
   };
 }

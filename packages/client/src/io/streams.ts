@@ -34,7 +34,12 @@ export function streams(options: StreamOptions = {}): IoCreator {
   return async ({ id, fifoDirectory, log }) => {
     const { stdin = false, terminal = false } = options;
     const fifos = await makeFifos(fifoDirectory, id, { stdin: stdin !== false, terminal });
-    return openStreams(fifos, options, log);
+    try {
+      return new PipedIo(fifos, options, log);
+    } catch (error) {
+      await fifos.remove();
+      throw error;
+    }
   };
 }
 
@@ -51,16 +56,7 @@ export function inherit(options: { stdin?: boolean; terminal?: boolean } = {}): 
 
 /** Connects to the FIFOs of a process that was made earlier, by whomever. */
 export async function attachStreams(stdio: TaskStdio, options: StreamOptions, log: Logger): Promise<ProcessIo> {
-  return openStreams(await findFifos(stdio), options, log);
-}
-
-async function openStreams(fifos: FifoSet, options: StreamOptions, log: Logger): Promise<ProcessIo> {
-  try {
-    return new PipedIo(fifos, options, log);
-  } catch (error) {
-    await fifos.remove();
-    throw error;
-  }
+  return new PipedIo(await findFifos(stdio), options, log);
 }
 
 /** How often is looked whether output comes, and after how many looks without any it has become quiet. */
@@ -127,9 +123,13 @@ class PipedIo implements ProcessIo {
     return this.#closing;
   }
 
-  async #close(): Promise<void> {
+  detach(): void {
     this.#input?.close();
     for (const output of this.#outputs) output.close();
+  }
+
+  async #close(): Promise<void> {
+    this.detach();
     await this.#fifos.remove();
   }
 }
