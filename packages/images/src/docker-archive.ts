@@ -3,15 +3,18 @@
  *
  * @module
  */
+import { Readable } from "node:stream";
+import { createGzip } from "node:zlib";
 import { detectCompression } from "@ctrd/archive";
-import type { ContentStore } from "@ctrd/core/content";
+import type { ContentReader, ContentStore } from "@ctrd/core/content";
 import type { CallContext } from "@ctrd/core/context";
-import { digestOf } from "@ctrd/core/digests";
-import { invalidArgument, isKind, messageOf } from "@ctrd/core/errors";
+import { digestOf, parseDigest } from "@ctrd/core/digests";
+import { failedPrecondition, invalidArgument, isKind, messageOf } from "@ctrd/core/errors";
 import type { Descriptor, Platform } from "@ctrd/core/records";
 import { completeReference } from "@ctrd/core/references";
 import { isObject } from "./descriptors.ts";
 import { readRootfs } from "./documents.ts";
+import { openIngest } from "./fetch.ts";
 import { MediaType } from "./media-types.ts";
 
 /** A file of an archive, stored as a blob. */
@@ -33,6 +36,9 @@ export interface ArchiveFiles {
 export const imageNameAnnotation = "io.containerd.image.name";
 export const refNameAnnotation = "org.opencontainers.image.ref.name";
 
+const uncompressedLabel = "containerd.io/uncompressed";
+const pieceSize = 1 << 20;
+
 /** Links that lead to links end somewhere. */
 const maxLinks = 16;
 
@@ -41,14 +47,15 @@ export async function indexOfDockerArchive(
   ctx: CallContext,
   content: ContentStore,
   files: ArchiveFiles,
+  compressLayers: boolean,
 ): Promise<Descriptor> {
   const entries: object[] = [];
   for (const image of parseManifestJson(files.documents.get("manifest.json") ?? Buffer.alloc(0))) {
     const config = fileOf(files, image.Config);
     const layers: object[] = [];
     for (const name of image.Layers) {
-      const { digest, size } = fileOf(files, name);
-      layers.push({ mediaType: await layerType(ctx, content, digest), digest, size: Number(size) });
+      const layer = await layerOf(ctx, content, fileOf(files, name), compressLayers);
+      layers.push({ mediaType: layer.mediaType, digest: layer.digest, size: Number(layer.size) });
     }
     const manifest = await storeJson(ctx, content, MediaType.DockerManifest, {
       schemaVersion: 2,
@@ -107,14 +114,70 @@ function fileOf(files: ArchiveFiles, name: string): ArchiveFile {
   throw invalidArgument(`import: manifest.json names "${name}", which is not in the archive`);
 }
 
-async function layerType(ctx: CallContext, content: ContentStore, digest: string): Promise<string> {
+const layerType = "application/vnd.docker.image.rootfs.diff.tar";
+
+/** The layer itself, or what the store has of it in compressed form. */
+async function layerOf(
+  ctx: CallContext,
+  content: ContentStore,
+  file: ArchiveFile,
+  compress: boolean,
+): Promise<ArchiveFile & { mediaType: string }> {
+  const compression = await compressionOf(ctx, content, file.digest);
+  if (compression !== "none") return { ...file, mediaType: `${layerType}.${compression}` };
+  for await (const { digest, size } of content.list(ctx, [`labels."${uncompressedLabel}"==${file.digest}`])) {
+    const known = await compressionOf(ctx, content, digest);
+    if (known !== "none") return { digest, size, mediaType: `${layerType}.${known}` };
+  }
+  if (!compress) return { ...file, mediaType: layerType };
+  return { ...(await compressed(ctx, content, file)), mediaType: `${layerType}.gzip` };
+}
+
+async function compressionOf(
+  ctx: CallContext,
+  content: ContentStore,
+  digest: string,
+): Promise<ReturnType<typeof detectCompression>> {
   const reader = await content.reader(ctx, digest);
   try {
-    const compression = detectCompression(await reader.read(0n, 16));
-    const base = "application/vnd.docker.image.rootfs.diff.tar";
-    return compression === "none" ? base : `${base}.${compression}`;
+    return detectCompression(Buffer.from(await reader.read(0n, 16)));
   } finally {
     await reader.close();
+  }
+}
+
+/** Stores a blob once more, compressed. */
+async function compressed(ctx: CallContext, content: ContentStore, { digest }: ArchiveFile): Promise<ArchiveFile> {
+  const { algorithm, hex } = parseDigest(digest);
+  const ref = `compress-blob-${algorithm}-${hex}`;
+  const writer = await openIngest(ctx, content, { ref });
+  if (writer === undefined) throw failedPrecondition(`import: ${ref} is there without having been written`);
+  const reader = await content.reader(ctx, digest);
+  let size = 0n;
+  let isOpen = true;
+  try {
+    await writer.truncate(0n);
+    const gzip = Readable.from(pieces(reader), { objectMode: false }).compose(createGzip(), { signal: ctx.signal });
+    for await (const chunk of gzip as AsyncIterable<Buffer>) {
+      await writer.write(chunk);
+      size += BigInt(chunk.length);
+    }
+    const expected = await writer.digest();
+    isOpen = false;
+    await ignoreExisting(writer.commit(ctx, { size, expected, labels: new Map([[uncompressedLabel, digest]]) }));
+    return { digest: expected, size };
+  } finally {
+    await reader.close();
+    if (isOpen) await writer.close();
+  }
+}
+
+async function* pieces(reader: ContentReader): AsyncGenerator<Uint8Array> {
+  for (let offset = 0n; offset < reader.size;) {
+    const data = await reader.read(offset, pieceSize);
+    if (data.length === 0) return;
+    offset += BigInt(data.length);
+    yield data;
   }
 }
 
@@ -143,18 +206,24 @@ export async function storeJson(
   const digest = digestOf(bytes);
   const size = BigInt(bytes.length);
   const descriptor = { mediaType, digest, size, annotations: new Map<string, string>() };
+  const writer = await openIngest(ctx, content, { ref: `manifest-${digest}`, total: size, expected: digest });
+  if (writer === undefined) return descriptor;
+  let isOpen = true;
   try {
-    const writer = await content.writer(ctx, { ref: `manifest-${digest}`, total: size, expected: digest });
-    try {
-      await writer.truncate(0n);
-      await writer.write(bytes);
-      await writer.commit(ctx, { size, expected: digest });
-    } catch (error) {
-      await writer.close();
-      throw error;
-    }
+    await writer.truncate(0n);
+    await writer.write(bytes);
+    isOpen = false;
+    await ignoreExisting(writer.commit(ctx, { size, expected: digest }));
+    return descriptor;
+  } finally {
+    if (isOpen) await writer.close();
+  }
+}
+
+async function ignoreExisting(commit: Promise<void>): Promise<void> {
+  try {
+    await commit;
   } catch (error) {
     if (!isKind(error, "already-exists")) throw error;
   }
-  return descriptor;
 }

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import type { ContentStore, ContentWriter } from "@ctrd/core/content";
+import type { ContentStore, ContentWriter, WriterOptions } from "@ctrd/core/content";
 import type { CallContext } from "@ctrd/core/context";
 import { isKind, messageOf } from "@ctrd/core/errors";
 import type { Fetcher, ProgressListener, ServedBy } from "@ctrd/core/remotes";
@@ -45,7 +45,9 @@ export async function fetchContent(
   const { content, progress } = options;
   const name = contentName(descriptor);
   const report = { name, descriptor, ...(options.parents === undefined ? {} : { parents: options.parents }) };
-  const writer = await openWriter(ctx, content, descriptor, () => progress?.({ ...report, stage: "waiting" }));
+  const { digest: expected, size: total } = descriptor;
+  const ingest = { ref: name, total, expected };
+  const writer = await openIngest(ctx, content, ingest, () => progress?.({ ...report, stage: "waiting" }));
   if (writer === undefined) {
     progress?.({ ...report, stage: "exists", offset: descriptor.size, total: descriptor.size });
     return;
@@ -72,23 +74,37 @@ export async function fetchContent(
   }
 }
 
-/** Opens the ingest; undefined when the blob is in the store. */
-async function openWriter(
+/**
+ * Opens an ingest; one that another is writing is waited for.
+ *
+ * @param onWait called once when it has to be waited for
+ * @returns undefined when the store has the expected blob
+ */
+export async function openIngest(
   ctx: CallContext,
   content: ContentStore,
-  descriptor: ImageDescriptor,
-  onWait: () => void,
+  options: WriterOptions,
+  onWait?: () => void,
 ): Promise<ContentWriter | undefined> {
-  const { digest: expected, size: total } = descriptor;
   for (let waited = false; ; waited = true) {
     try {
-      return await content.writer(ctx, { ref: contentName(descriptor), total, expected });
+      return await content.writer(ctx, options);
     } catch (error) {
       if (isKind(error, "already-exists")) return undefined;
-      if (!isKind(error, "unavailable")) throw error;
-      if (!waited) onWait();
+      if (!isKind(error, "unavailable") || !(await isBusy(ctx, content, options.ref))) throw error;
+      if (!waited) onWait?.();
     }
     await sleep(lockPauseMs, undefined, { signal: ctx.signal });
+  }
+}
+
+/** Whether the store is there at all: then the ingest is another's, or was until now. */
+async function isBusy(ctx: CallContext, content: ContentStore, ref: string): Promise<boolean> {
+  try {
+    await content.status(ctx, ref);
+    return true;
+  } catch (error) {
+    return isKind(error, "not-found");
   }
 }
 
@@ -139,16 +155,18 @@ async function commit(
     await writer.commit(ctx, { size: descriptor.size, expected: descriptor.digest });
   } catch (error) {
     if (isKind(error, "already-exists")) return;
-    if (isKind(error, "failed-precondition")) await abort(ctx, content, ref);
+    if (isKind(error, "failed-precondition")) await abortIngest(ctx, content, ref);
     throw error;
   }
 }
 
-async function abort(ctx: CallContext, content: ContentStore, ref: string): Promise<void> {
+/** Removes an ingest, also when the call was canceled. */
+export async function abortIngest(ctx: CallContext, content: ContentStore, ref: string): Promise<void> {
+  const uncanceled = { ...ctx, signal: new AbortController().signal };
   try {
-    await content.abort(ctx, ref);
+    await content.abort(uncanceled, ref);
   } catch (error) {
-    if (!isKind(error, "not-found"))
-      ctx.log.warn({ ref, err: messageOf(error) }, "cannot remove an ingest of wrong bytes");
+    if (isKind(error, "not-found")) return;
+    ctx.log.warn({ ref, err: messageOf(error) }, "cannot remove an ingest of wrong bytes");
   }
 }

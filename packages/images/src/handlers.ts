@@ -6,13 +6,14 @@
  */
 import type { ContentProvider, ContentStore } from "@ctrd/core/content";
 import type { CallContext } from "@ctrd/core/context";
-import { isKind } from "@ctrd/core/errors";
+import { isKind, notFound } from "@ctrd/core/errors";
 import type { Descriptor } from "@ctrd/core/records";
 import { readDocument } from "./blobs.ts";
 import type { ImageDescriptor } from "./descriptors.ts";
 import { parseImageDocument } from "./documents.ts";
 import { isConfigType, isIndexType, isLayerType, isManifestType, isSchema1Type } from "./media-types.ts";
 import type { PlatformMatcher } from "./platforms.ts";
+import { Together } from "./together.ts";
 import { Turns } from "./turns.ts";
 
 /** Handles one descriptor; returns its children, which are handled next. */
@@ -48,11 +49,26 @@ function order(a: ImageDescriptor, b: ImageDescriptor, matcher: PlatformMatcher)
   return matcher.compare(a.platform, b.platform);
 }
 
-/** Keeps the first `limit` manifests of an index. */
+/** Leaves out the layers of what is not for these platforms; manifests and configurations stay, the best first. */
+export function filterLayers(handler: ImageHandler, matcher: PlatformMatcher): ImageHandler {
+  return async (ctx, descriptor) => {
+    const children = await handler(ctx, descriptor);
+    const { mediaType, platform } = descriptor;
+    if (isIndexType(mediaType)) return children.toSorted((a, b) => order(a, b, matcher));
+    if (!isManifestType(mediaType) || platform === undefined || matcher.matches(platform)) return children;
+    return children.filter((child) => !isLayerType(child.mediaType));
+  };
+}
+
+/** Keeps the first `limit` manifests of an index. @throws ContainerdError `not-found` when it has none */
 export function limitManifests(handler: ImageHandler, limit: number): ImageHandler {
   return async (ctx, descriptor) => {
     const children = await handler(ctx, descriptor);
-    return isIndexType(descriptor.mediaType) ? children.slice(0, limit) : children;
+    if (!isIndexType(descriptor.mediaType)) return children;
+    if (children.length > 0) return children.slice(0, limit);
+    throw notFound(
+      `index ${descriptor.digest} has no manifest for the platform that is wanted; choose another platform`,
+    );
   };
 }
 
@@ -128,7 +144,8 @@ export function noteSource(
 }
 
 /**
- * Walks from roots to all that the handler returns, several at once, each digest once.
+ * Walks from roots to all that the handler returns, several at once, each digest once. When one fails, the others are
+ * aborted and waited for, and its error is thrown.
  *
  * @param turns how many handlers may run at a time
  */
@@ -139,20 +156,19 @@ export async function dispatch(
   turns: Turns = new Turns(0),
 ): Promise<void> {
   const seen = new Set<string>();
+  const together = new Together(ctx);
   const visit = async (descriptor: ImageDescriptor): Promise<void> => {
     if (seen.has(descriptor.digest)) return;
     seen.add(descriptor.digest);
-    const children = await turns.run(() => {
-      ctx.signal.throwIfAborted();
-      return handler(ctx, descriptor);
+    let children: readonly ImageDescriptor[] = [];
+    await together.run(async (inner) => {
+      children = await turns.run(() => {
+        inner.signal.throwIfAborted();
+        return handler(inner, descriptor);
+      });
     });
-    await waitForAll(children.map(visit));
+    await Promise.all(children.map(visit));
   };
-  await waitForAll(roots.map(visit));
-}
-
-/** Waits for all, also when one fails: nothing goes on behind the caller's back. The first error is thrown. */
-export async function waitForAll(promises: readonly Promise<void>[]): Promise<void> {
-  const results = await Promise.allSettled(promises);
-  for (const result of results) if (result.status === "rejected") throw result.reason;
+  await Promise.all(roots.map(visit));
+  together.check();
 }

@@ -9,9 +9,11 @@ import type { ContentStore, ContentWriter } from "@ctrd/core/content";
 import type { CallContext } from "@ctrd/core/context";
 import { failedPrecondition, invalidArgument, isKind, messageOf, resourceExhausted } from "@ctrd/core/errors";
 import type { Descriptor } from "@ctrd/core/records";
+import { isDigest } from "@ctrd/core/digests";
 import { parseJsonObject } from "./blobs.ts";
 import type { ArchiveFile, ArchiveFiles } from "./docker-archive.ts";
 import { indexOfDockerArchive } from "./docker-archive.ts";
+import { abortIngest, openIngest } from "./fetch.ts";
 import { MediaType } from "./media-types.ts";
 
 /** Documents that are read whole. */
@@ -19,6 +21,12 @@ const documents = new Set(["oci-layout", "index.json", "manifest.json"]);
 const maxArchiveDocument = 20 << 20;
 /** More entries than any archive of images has. */
 const maxEntries = 1_000_000;
+
+/** How to import. */
+export interface ImportOptions {
+  /** Compress the layers of Docker archives that are not. */
+  compressLayers?: boolean;
+}
 
 /**
  * Stores the blobs of a plain tar with images. They are referenced by nothing yet: the call needs a lease.
@@ -30,6 +38,7 @@ export async function importArchive(
   ctx: CallContext,
   content: ContentStore,
   source: AsyncIterable<Uint8Array>,
+  { compressLayers = false }: ImportOptions = {},
 ): Promise<Descriptor> {
   const files = await storeFiles(ctx, content, source);
   const layout = files.documents.get("oci-layout");
@@ -40,7 +49,7 @@ export async function importArchive(
     if (index === undefined) throw invalidArgument("import: the OCI layout has no index.json");
     return { mediaType: MediaType.OciIndex, digest: index.digest, size: index.size, annotations: new Map() };
   }
-  if (files.documents.has("manifest.json")) return indexOfDockerArchive(ctx, content, files);
+  if (files.documents.has("manifest.json")) return indexOfDockerArchive(ctx, content, files, compressLayers);
   throw invalidArgument("import: unrecognized image format; expected an OCI layout or the output of docker save");
 }
 
@@ -67,7 +76,9 @@ async function storeFiles(
     }
     reader.finish();
   } catch (error) {
-    await store.close();
+    await store.close().catch((left: unknown) => {
+      ctx.log.debug({ err: messageOf(left) }, "ingest of a failed import not removed");
+    });
     throw error;
   }
   return files;
@@ -105,9 +116,10 @@ class FileStore {
       }
       this.#document = [];
     }
-    this.#writer = await this.#content.writer(this.#ctx, { ref: `tar-${name}`, total: this.#size });
+    // Another archive with a file of this name may just be imported.
+    this.#writer = await openIngest(this.#ctx, this.#content, { ref: this.#ref, total: this.#size });
     // What an earlier import left under this name may be anything.
-    await this.#writer.truncate(0n);
+    await this.#writer?.truncate(0n);
   }
 
   async data(bytes: Buffer): Promise<void> {
@@ -118,30 +130,39 @@ class FileStore {
   async end(): Promise<void> {
     const writer = this.#writer;
     if (writer === undefined) return;
-    const digest = await writer.digest();
+    const expected = this.#namedDigest() ?? (await writer.digest());
     if (this.#document !== undefined) this.#files.documents.set(this.#name, Buffer.concat(this.#document));
     this.#document = undefined;
-    this.#checkName(digest);
     this.#writer = undefined;
     try {
-      await writer.commit(this.#ctx, { size: this.#size, expected: digest });
+      await writer.commit(this.#ctx, { size: this.#size, expected });
     } catch (error) {
+      if (isKind(error, "failed-precondition")) {
+        await abortIngest(this.#ctx, this.#content, this.#ref);
+        const why = `${this.#name} does not have the digest in its name; the archive is damaged`;
+        throw failedPrecondition(`import: ${why}`, { cause: error });
+      }
       if (!isKind(error, "already-exists")) throw error;
     }
-    this.#files.blobs.set(this.#name, { digest, size: this.#size } satisfies ArchiveFile);
+    this.#files.blobs.set(this.#name, { digest: expected, size: this.#size } satisfies ArchiveFile);
   }
 
+  /** Leaves nothing of a failed import's last file. */
   async close(): Promise<void> {
-    await this.#writer?.close().catch((error: unknown) => {
-      this.#ctx.log.debug({ err: messageOf(error) }, "ingest of a failed import not closed");
-    });
+    if (this.#writer === undefined) return;
+    await this.#writer.close();
+    await abortIngest(this.#ctx, this.#content, this.#ref);
+  }
+
+  get #ref(): string {
+    return `tar-${this.#name}`;
   }
 
   /** A blob of an OCI layout says in its name which digest it has. */
-  #checkName(digest: string): void {
-    const [, algorithm, hex] = /^blobs\/([a-z0-9]+)\/([0-9a-f]+)$/.exec(this.#name) ?? [];
-    if (algorithm !== "sha256" || digest === `sha256:${hex}`) return;
-    throw failedPrecondition(`import: ${this.#name} has the digest ${digest}; the archive is damaged`);
+  #namedDigest(): string | undefined {
+    const [, algorithm = "", hex = ""] = /^blobs\/([a-z0-9]+)\/([0-9a-f]+)$/.exec(this.#name) ?? [];
+    const digest = `${algorithm}:${hex}`;
+    return isDigest(digest) ? digest : undefined;
   }
 }
 

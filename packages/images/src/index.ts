@@ -30,6 +30,7 @@ export {
   limitManifests,
   setChildLabels,
 } from "./handlers.ts";
+export type { ImportOptions } from "./import.ts";
 export { importArchive } from "./import.ts";
 export {
   isConfigType,

@@ -16,10 +16,18 @@ import type { Fetcher, ProgressListener, Resolver } from "@ctrd/core/remotes";
 import type { SnapshotterLookup } from "@ctrd/core/snapshots";
 import { fetchContent } from "./fetch.ts";
 import type { ImageHandler, ImageHandlerWrapper } from "./handlers.ts";
-import { childrenOf, dispatch, filterPlatforms, limitManifests, noteSource, setChildLabels } from "./handlers.ts";
+import {
+  childrenOf,
+  dispatch,
+  filterLayers,
+  filterPlatforms,
+  limitManifests,
+  noteSource,
+  setChildLabels,
+} from "./handlers.ts";
 import { isSchema1Type } from "./media-types.ts";
 import type { PlatformMatcher } from "./platforms.ts";
-import { matchPlatform } from "./platforms.ts";
+import { anyPlatform, matchPlatform } from "./platforms.ts";
 import { Turns } from "./turns.ts";
 import { UnpackWhileFetching } from "./unpack-while-fetching.ts";
 
@@ -39,8 +47,10 @@ export interface PullOptions {
   platform?: PlatformMatcher;
   /** Most manifests of an index; by default 1, 0: all that match. */
   manifestLimit?: number;
-  /** Snapshotter to unpack into; not unpacked when absent. */
-  unpack?: { snapshotter: string };
+  /** Fetch manifests and configurations for all platforms; layers only for `platform`. */
+  allMetadata?: boolean;
+  /** Snapshotter to unpack into, and which manifests of those pulled (by default all); not unpacked when absent. */
+  unpack?: { snapshotter: string; platform?: PlatformMatcher };
   /** Labels of the image record. */
   labels?: Labels;
   /** Called with every descriptor before it is fetched. */
@@ -99,7 +109,7 @@ async function fetchAll(
   const unpacking =
     options.unpack === undefined
       ? undefined
-      : new UnpackWhileFetching(handler, turns, {
+      : new UnpackWhileFetching(handler, turns, options.unpack.platform ?? anyPlatform, {
           content,
           applier: stores.applier,
           snapshotter: stores.snapshotters.get(options.unpack.snapshotter),
@@ -120,7 +130,8 @@ async function fetchAll(
 function fetchHandler(content: ContentStore, fetcher: Fetcher, reference: string, options: PullOptions): ImageHandler {
   const { progress, manifestLimit = 1, imageHandler } = options;
   const matcher = options.platform ?? matchPlatform(hostPlatform());
-  let children = filterPlatforms(setChildLabels(childrenOf(content), content), matcher);
+  const filter = options.allMetadata === true ? filterLayers : filterPlatforms;
+  let children = filter(setChildLabels(childrenOf(content), content), matcher);
   if (manifestLimit > 0) children = limitManifests(children, manifestLimit);
   const [host = "", ...path] = reference.split("@")[0]?.split("/") ?? [];
   const noted = noteSource(children, content, host, path.join("/").replace(/:[^/]*$/, ""));

@@ -5,17 +5,20 @@
  */
 import type { ContentStore } from "@ctrd/core/content";
 import type { CallContext } from "@ctrd/core/context";
-import { failedPrecondition, isKind, messageOf } from "@ctrd/core/errors";
+import type { ErrorKind } from "@ctrd/core/errors";
+import { failedPrecondition, isKind, kindOf, messageOf } from "@ctrd/core/errors";
 import type { Descriptor } from "@ctrd/core/records";
 import type { ProgressListener, Pusher } from "@ctrd/core/remotes";
 import type { ImageDescriptor } from "./descriptors.ts";
 import { contentName } from "./fetch.ts";
 import type { ImageHandler, ImageHandlerWrapper } from "./handlers.ts";
-import { childrenOf, dispatch, filterPlatforms, waitForAll } from "./handlers.ts";
+import { childrenOf, dispatch, filterPlatforms } from "./handlers.ts";
 import { isForeignLayer, isIndexType, isManifestType } from "./media-types.ts";
 import type { PlatformMatcher } from "./platforms.ts";
 import { anyPlatform } from "./platforms.ts";
+import { Together } from "./together.ts";
 import { Turns } from "./turns.ts";
+import { setTimeout as sleep } from "node:timers/promises";
 
 /** Options of {@link pushContent}. */
 export interface PushOptions {
@@ -30,6 +33,10 @@ export interface PushOptions {
 }
 
 const pieceSize = 1 << 20;
+const maxTries = 4;
+const firstPauseMs = 100;
+/** Lost connections, busy and broken registries, and a token that expired under way. */
+const retriedKinds: ReadonlySet<ErrorKind> = new Set(["unavailable", "resource-exhausted", "unauthenticated"]);
 const sourcePrefix = "containerd.io/distribution.source.";
 
 /** Pushes what `target` refers to, then `target`. Foreign layers stay where they are. */
@@ -47,49 +54,66 @@ export async function pushContent(ctx: CallContext, target: Descriptor, options:
     else if (!isForeignLayer(descriptor.mediaType)) blobs.push(descriptor);
     return found;
   };
-  await dispatch(ctx, imageHandlerWrapper?.(collect) ?? collect, [target]);
+  try {
+    await dispatch(ctx, imageHandlerWrapper?.(collect) ?? collect, [target]);
+  } catch (error) {
+    if (isKind(error, "not-found")) throw notThere(target, error);
+    throw error;
+  }
   const turns = new Turns(options.maxConcurrentUploads ?? 0);
   for (const group of [blobs, manifests]) {
-    await waitForAll(group.map((descriptor) => turns.run(() => pushOne(ctx, descriptor, options))));
+    const uploads = group.map(
+      (descriptor) => (inner: CallContext) => turns.run(() => pushOne(inner, descriptor, options)),
+    );
+    await new Together(ctx).all(uploads);
   }
   for (const index of indexes.toReversed()) await pushOne(ctx, index, options);
 }
 
+function notThere({ digest }: Descriptor, cause: Error): Error {
+  const remedy = "pull the image for all platforms, or push with one";
+  return failedPrecondition(`push ${digest}: not all of it is in the content store (${messageOf(cause)}); ${remedy}`, {
+    cause,
+  });
+}
+
 async function pushOne(ctx: CallContext, descriptor: ImageDescriptor, options: PushOptions): Promise<void> {
-  const { content, pusher, progress } = options;
-  const report = { name: contentName(descriptor), descriptor, total: descriptor.size };
+  const { content, progress } = options;
+  const report = { name: contentName(descriptor), descriptor, total: descriptor.size, offset: descriptor.size };
   ctx.signal.throwIfAborted();
   try {
     const { labels } = await content.info(ctx, descriptor.digest);
     // Where else the registry may have it.
     const sources = [...labels].filter(([key]) => key.startsWith(sourcePrefix));
     const annotations = new Map([...descriptor.annotations, ...sources]);
-    const writer = await pusher.push(ctx, { ...descriptor, annotations });
+    await pushTrying(ctx, { ...descriptor, annotations }, options);
+    progress?.({ ...report, stage: "complete" });
+  } catch (error) {
+    if (isKind(error, "already-exists")) {
+      progress?.({ ...report, stage: /mounted/.test(messageOf(error)) ? "mounted" : "exists" });
+      return;
+    }
+    progress?.({ ...report, stage: "failed", error: messageOf(error) });
+    if (isKind(error, "not-found")) throw notThere(descriptor, error);
+    throw error;
+  }
+}
+
+/** Uploads; one that breaks off is begun anew, since it cannot be gone on with. */
+async function pushTrying(ctx: CallContext, descriptor: ImageDescriptor, options: PushOptions): Promise<void> {
+  for (let tries = 1; ; tries++) {
+    const writer = await options.pusher.push(ctx, descriptor);
     try {
       await upload(ctx, descriptor, options, (data) => writer.write(data));
       await writer.commit();
-    } catch (error) {
-      await writer.close();
-      throw error;
-    }
-    progress?.({ ...report, stage: "complete", offset: descriptor.size });
-  } catch (error) {
-    if (isKind(error, "already-exists")) {
-      progress?.({
-        ...report,
-        stage: /mounted/.test(messageOf(error)) ? "mounted" : "exists",
-        offset: descriptor.size,
-      });
       return;
+    } catch (error) {
+      if (ctx.signal.aborted || tries >= maxTries || !retriedKinds.has(kindOf(error))) throw error;
+      ctx.log.debug({ digest: descriptor.digest, err: messageOf(error) }, "upload broke off, beginning anew");
+    } finally {
+      await writer.close();
     }
-    if (isKind(error, "not-found")) {
-      throw failedPrecondition(
-        `push ${descriptor.digest}: it is not in the content store; pull the image for all platforms, or push with one`,
-        { cause: error },
-      );
-    }
-    progress?.({ ...report, stage: "failed", error: messageOf(error) });
-    throw error;
+    await sleep(firstPauseMs * 2 ** tries, undefined, { signal: ctx.signal });
   }
 }
 

@@ -8,16 +8,24 @@ import { invalidArgument, messageOf } from "@ctrd/core/errors";
 import { Readable } from "node:stream";
 import { createGunzip, createZstdDecompress } from "node:zlib";
 
+/** Bytes that tell how a stream is compressed. */
+const magicLength = 16;
+
 /** The bytes of a stream, decompressed when it begins like gzip or zstd. */
 export async function* uncompressed(source: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
   const iterator = source[Symbol.asyncIterator]();
-  const first = await iterator.next();
-  if (first.done === true) return;
+  // The first piece may be too short to tell.
+  let start = Buffer.alloc(0);
+  while (start.length < magicLength) {
+    const next = await iterator.next();
+    if (next.done === true) break;
+    start = Buffer.concat([start, next.value]);
+  }
   const whole = (async function* (): AsyncGenerator<Uint8Array> {
-    yield first.value;
+    yield start;
     yield* { [Symbol.asyncIterator]: () => iterator };
   })();
-  const compression = detectCompression(Buffer.from(first.value));
+  const compression = detectCompression(start);
   if (compression === "none") {
     yield* whole;
     return;

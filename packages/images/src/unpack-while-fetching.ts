@@ -8,38 +8,52 @@ import type { ImageDescriptor } from "./descriptors.ts";
 import { readRootfs } from "./documents.ts";
 import type { ImageHandler } from "./handlers.ts";
 import { isConfigType, isLayerType, isManifestType } from "./media-types.ts";
+import type { PlatformMatcher } from "./platforms.ts";
+import { Together } from "./together.ts";
 import type { Turns } from "./turns.ts";
 import type { UnpackOptions } from "./unpack.ts";
 import { unpackLayers } from "./unpack.ts";
 
-/** Unpacks every manifest that passes through its handler, once its configuration is there. */
+/** Unpacks manifests that pass through its handler, each once its configuration is there. */
 export class UnpackWhileFetching {
   readonly #handler: ImageHandler;
   readonly #turns: Turns;
   readonly #options: UnpackOptions;
-  /** Layers by the digest of their configuration. */
-  readonly #held: Map<string, readonly ImageDescriptor[]> = new Map();
+  readonly #platform: PlatformMatcher;
+  /** Layers that wait for their configuration, by its digest; manifests may share one. */
+  readonly #held: Map<string, (readonly ImageDescriptor[])[]> = new Map();
+  /** Configurations that are there. */
+  readonly #ready: Set<string> = new Set();
   readonly #unpacks: Promise<void>[] = [];
 
-  /** @param turns shared with whoever runs the handler */
-  constructor(handler: ImageHandler, turns: Turns, options: UnpackOptions) {
+  /**
+   * @param turns shared with whoever runs the handler
+   * @param platform which manifests of an index; the layers of others are only fetched
+   */
+  constructor(handler: ImageHandler, turns: Turns, platform: PlatformMatcher, options: UnpackOptions) {
     this.#handler = handler;
     this.#turns = turns;
+    this.#platform = platform;
     this.#options = options;
   }
 
-  /** To be dispatched in place of the handler: layers of images do not come out of it. */
+  /** To be dispatched in place of the handler: layers that are unpacked do not come out of it. */
   readonly handler: ImageHandler = async (ctx, descriptor) => {
     const children = await this.#handler(ctx, descriptor);
-    const layers = this.#held.get(descriptor.digest);
-    if (layers !== undefined) this.#start(ctx, descriptor, layers);
-    if (!isManifestType(descriptor.mediaType)) return children;
-    const config = children.find(({ mediaType }) => isConfigType(mediaType));
-    const found = children.filter(({ mediaType }) => isLayerType(mediaType));
+    if (isConfigType(descriptor.mediaType)) {
+      this.#ready.add(descriptor.digest);
+      for (const layers of this.#held.get(descriptor.digest) ?? []) this.#start(ctx, descriptor, layers);
+      this.#held.delete(descriptor.digest);
+    }
+    const { mediaType, platform } = descriptor;
+    if (!isManifestType(mediaType) || (platform !== undefined && !this.#platform.matches(platform))) return children;
+    const config = children.find((child) => isConfigType(child.mediaType));
+    const layers = children.filter((child) => isLayerType(child.mediaType));
     // Something else than a container image, such as a chart: only fetched.
-    if (config === undefined || found.length === 0) return children;
-    this.#held.set(config.digest, found);
-    return children.filter(({ mediaType }) => !isLayerType(mediaType));
+    if (config === undefined || layers.length === 0) return children;
+    if (this.#ready.has(config.digest)) this.#start(ctx, config, layers);
+    else this.#held.set(config.digest, [...(this.#held.get(config.digest) ?? []), layers]);
+    return children.filter((child) => !isLayerType(child.mediaType));
   };
 
   /** Resolves when all is unpacked. To be called when the dispatch has ended. */
@@ -49,43 +63,45 @@ export class UnpackWhileFetching {
   }
 
   #start(ctx: CallContext, config: ImageDescriptor, layers: readonly ImageDescriptor[]): void {
-    this.#held.delete(config.digest);
     const unpack = this.#unpack(ctx, config, layers);
     // Awaited in `done`; until then a failure is no unhandled rejection.
     unpack.catch(() => {});
     this.#unpacks.push(unpack);
   }
 
-  async #unpack(ctx: CallContext, config: ImageDescriptor, layers: readonly ImageDescriptor[]): Promise<void> {
-    const { diffIds } = await readRootfs(ctx, this.#options.content, config);
-    let fetching: Map<string, Promise<unknown>> | undefined;
+  async #unpack(outer: CallContext, config: ImageDescriptor, layers: readonly ImageDescriptor[]): Promise<void> {
+    const together = new Together(outer);
+    let fetching: Map<string, Promise<void>> | undefined;
     const needLayer = async (layer: ImageDescriptor): Promise<void> => {
-      fetching ??= this.#fetchFrom(ctx, layers, layer);
+      fetching ??= this.#fetchFrom(together, layers, layer);
       await fetching.get(layer.digest);
+      together.ctx.signal.throwIfAborted();
     };
-    try {
+    await together.run(async (ctx) => {
+      const { diffIds } = await readRootfs(ctx, this.#options.content, config);
       await unpackLayers(ctx, config, layers, diffIds, { ...this.#options, needLayer });
-    } finally {
-      // What was begun ends before the pull does.
-      await Promise.allSettled(fetching?.values() ?? []);
-    }
+    });
+    // What was begun ends before the pull does.
+    await Promise.all(fetching?.values() ?? []);
+    together.check();
   }
 
   /** Fetches this layer and all above it at once: a snapshotter that lacks one lacks, as a rule, those above. */
   #fetchFrom(
-    ctx: CallContext,
+    together: Together,
     layers: readonly ImageDescriptor[],
     first: ImageDescriptor,
-  ): Map<string, Promise<unknown>> {
-    const fetching = new Map<string, Promise<unknown>>();
+  ): Map<string, Promise<void>> {
+    const fetching = new Map<string, Promise<void>>();
     for (const layer of layers.slice(layers.indexOf(first))) {
       if (fetching.has(layer.digest)) continue;
-      const promise = this.#turns.run(() => {
-        ctx.signal.throwIfAborted();
-        return this.#handler(ctx, layer);
+      const fetch = together.run(async (ctx) => {
+        await this.#turns.run(() => {
+          ctx.signal.throwIfAborted();
+          return this.#handler(ctx, layer);
+        });
       });
-      promise.catch(() => {});
-      fetching.set(layer.digest, promise);
+      fetching.set(layer.digest, fetch);
     }
     return fetching;
   }
