@@ -36,6 +36,7 @@ export { useTerminal } from "./io/terminal.ts";
 export { logFile, logProgram, logUri, nullIo } from "./io/uris.ts";
 export type { LeaseOptions } from "./lease.ts";
 export { ClientLease } from "./lease.ts";
+export { ignoreLeases } from "./leaseless.ts";
 export type { NewContainerOptions } from "./new-container.ts";
 export type { Abortable, LabelValues, PlatformChoice } from "./options.ts";
 export type { DeleteProcessOptions, KillOptions, ProcessExit, ProcessState, ProcessStatus } from "./process.ts";
