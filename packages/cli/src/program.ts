@@ -5,6 +5,7 @@
  */
 import { Command, CommanderError } from "commander";
 import { daemonCommands } from "./command-line.ts";
+import { declareContainerCommands } from "./declare/containers.ts";
 import { declareImageCommands } from "./declare/images.ts";
 import { declareSystemCommands } from "./declare/system.ts";
 import { reportFailure } from "./failure.ts";
@@ -33,6 +34,7 @@ export function createProgram(): Command {
     .configureOutput({ outputError: (text, write) => write(text.replace(/^error: /, "ctrd: ")) })
     .exitOverride();
   addGlobalOptions(program);
+  declareContainerCommands(program);
   declareImageCommands(program);
   declareSystemCommands(program);
   program.addHelpText("after", `\nOf the daemon's program: ${daemonCommands.join(", ")} (see ctrd serve --help)`);

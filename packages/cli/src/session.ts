@@ -3,88 +3,96 @@
  *
  * @module
  */
-import { connect } from "node:net";
 import { once } from "node:events";
+import { connect as connectSocket } from "node:net";
+import type { Client } from "@ctrd/client";
+import { connect } from "@ctrd/client";
 import type { ContainerStore } from "@ctrd/core/containers";
 import type { ContentStore } from "@ctrd/core/content";
 import type { CallContext } from "@ctrd/core/context";
-import { createContext } from "@ctrd/core/context";
-import type { Applier } from "@ctrd/core/diff";
-import { canceled, errnoOf, messageOf } from "@ctrd/core/errors";
-import type { EventService } from "@ctrd/core/events";
-import type { ImageStore } from "@ctrd/core/images";
+import { errnoOf, messageOf } from "@ctrd/core/errors";
 import type { IntrospectionService } from "@ctrd/core/introspection";
 import type { LeaseManager } from "@ctrd/core/leases";
 import type { Logger } from "@ctrd/core/log";
 import { silentLogger } from "@ctrd/core/log";
 import type { NamespaceStore } from "@ctrd/core/namespaces";
+import type { ImageService } from "@ctrd/core/services";
 import type { SnapshotterLookup } from "@ctrd/core/snapshots";
 import type { TaskService } from "@ctrd/core/tasks";
-import type { RpcChannel, VersionInfo } from "@ctrd/services";
-import {
-  fetchVersion,
-  openChannel,
-  proxyContainers,
-  proxyContentStore,
-  proxyDiffer,
-  proxyEvents,
-  proxyImages,
-  proxyIntrospection,
-  proxyLeases,
-  proxyNamespaces,
-  proxySnapshotter,
-  proxyTasks,
-} from "@ctrd/services";
-import { CommandFailure, interruptedExitCode } from "./failure.ts";
+import { CommandFailure } from "./failure.ts";
 import type { Globals } from "./globals.ts";
+import { Interruption } from "./interruption.ts";
 
-/** A daemon's services, and the context of calls to them. */
-export interface Session extends Disposable {
+/** A client, and the context of calls that end when the command is interrupted. */
+export class Session implements AsyncDisposable {
   readonly address: string;
+  readonly client: Client;
+  readonly interruption: Interruption;
   readonly ctx: CallContext;
-  readonly content: ContentStore;
-  readonly images: ImageStore;
-  readonly leases: LeaseManager;
-  readonly namespaces: NamespaceStore;
-  readonly snapshotters: SnapshotterLookup;
-  readonly applier: Applier;
-  readonly containers: ContainerStore;
-  readonly tasks: TaskService;
-  readonly events: EventService;
-  readonly introspection: IntrospectionService;
-  version(): Promise<VersionInfo>;
+
+  constructor(address: string, client: Client, interruption: Interruption) {
+    [this.address, this.client, this.interruption] = [address, client, interruption];
+    this.ctx = client.context({ signal: this.signal });
+  }
+
+  /** Aborts when the command is interrupted. */
+  get signal(): AbortSignal {
+    return this.interruption.signal;
+  }
+
+  get content(): ContentStore {
+    return this.client.content;
+  }
+
+  get images(): ImageService {
+    return this.client.images;
+  }
+
+  get leases(): LeaseManager {
+    return this.client.services.leasesService;
+  }
+
+  get namespaces(): NamespaceStore {
+    return this.client.namespaces;
+  }
+
+  get snapshotters(): SnapshotterLookup {
+    return this.client.services.snapshotters;
+  }
+
+  get containers(): ContainerStore {
+    return this.client.services.containerService;
+  }
+
+  get tasks(): TaskService {
+    return this.client.services.taskService;
+  }
+
+  get introspection(): IntrospectionService {
+    return this.client.services.introspectionService;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.client.close();
+    this.interruption.release();
+  }
 }
 
 /**
  * Connects to the daemon.
  *
- * @param signal ends every call; by default the first SIGINT or SIGTERM does
  * @throws CommandFailure that says how to get a daemon
  */
-export async function openSession(globals: Globals, signal: AbortSignal = interruption()): Promise<Session> {
-  const { address, namespace } = globals;
-  await checkAddress(address);
-  const channel = openChannel(address);
-  return sessionOver(channel, createContext({ namespace, signal, log: warnings }));
-}
-
-function sessionOver(channel: RpcChannel, ctx: CallContext): Session {
-  return {
-    address: channel.address,
-    ctx,
-    content: proxyContentStore(channel),
-    images: proxyImages(channel),
-    leases: proxyLeases(channel),
-    namespaces: proxyNamespaces(channel),
-    snapshotters: { get: (name) => proxySnapshotter(channel, name) },
-    applier: proxyDiffer(channel),
-    containers: proxyContainers(channel),
-    tasks: proxyTasks(channel),
-    events: proxyEvents(channel),
-    introspection: proxyIntrospection(channel),
-    version: () => fetchVersion(channel, ctx),
-    [Symbol.dispose]: () => channel.close(),
-  };
+export async function openSession({ address, namespace }: Globals): Promise<Session> {
+  const interruption = new Interruption();
+  try {
+    await checkAddress(address);
+    const client = await connect(address, { namespace, log: warnings, signal: interruption.signal });
+    return new Session(address, client, interruption);
+  } catch (error) {
+    interruption.release();
+    throw error;
+  }
 }
 
 const write = (fields: Record<string, unknown>, message: string): void => {
@@ -94,23 +102,11 @@ const write = (fields: Record<string, unknown>, message: string): void => {
 /** What libraries warn of concerns the user; the rest does not. */
 const warnings: Logger = { ...silentLogger, warn: write, error: write, child: () => warnings };
 
-/** Aborts at the first SIGINT or SIGTERM; the second ends the program. */
-function interruption(): AbortSignal {
-  const controller = new AbortController();
-  for (const name of ["SIGINT", "SIGTERM"] as const) {
-    process.on(name, () => {
-      if (controller.signal.aborted) process.exit(interruptedExitCode);
-      controller.abort(canceled("interrupted"));
-    });
-  }
-  return controller.signal;
-}
-
 /** gRPC would go on trying for long where one attempt tells. */
 async function checkAddress(address: string): Promise<void> {
   const path = address.replace(/^unix:\/\//, "");
   if (!path.startsWith("/")) return;
-  const socket = connect(path);
+  const socket = connectSocket(path);
   try {
     await once(socket, "connect");
   } catch (error) {

@@ -6,6 +6,7 @@
 import type { Command } from "commander";
 import { InvalidArgumentError } from "commander";
 import { declare, globalsOf } from "../globals.ts";
+import type { LoadFlags, SaveFlags } from "../images/archive.ts";
 import type { ListFlags } from "../images/list.ts";
 import type { LoginFlags } from "../images/login.ts";
 import type { PullFlags } from "../images/pull.ts";
@@ -19,13 +20,14 @@ export function declareImageCommands(program: Command): void {
   declarePull(program);
   declarePush(program);
   declareNames(program);
+  declareArchives(program);
   declareCredentials(program);
 }
 
 /** Calls `body` with a session that ends with it. */
 export async function withSession(command: Command, body: (session: Session) => Promise<void>): Promise<void> {
   const { openSession } = await import("../session.ts");
-  using session = await openSession(globalsOf(command));
+  await using session = await openSession(globalsOf(command));
   await body(session);
 }
 
@@ -95,6 +97,25 @@ function declareNames(program: Command): void {
         (await import("../images/records.ts")).removeImages(session, images, flags),
       ),
     );
+}
+
+function declareArchives(program: Command): void {
+  const save = declare(program, "save <image...>", "write images to an archive")
+    .option("-o, --output <file>", "file; standard output otherwise")
+    .option("--platform <platform...>", "only these of an index")
+    .option("--all-platforms", "everything that is here");
+  save.action((images: string[], flags: SaveFlags) =>
+    withSession(save, async (session) => (await import("../images/archive.ts")).save(session, images, flags)),
+  );
+  const load = declare(program, "load", "read images from an archive: an OCI layout or the output of docker save")
+    .option("-i, --input <file>", "file; standard input otherwise")
+    .option("--name <image>", "name for what is in it, in place of its own")
+    .option("--no-unpack", "only store it")
+    .option("--snapshotter <name>", "unpack into this one")
+    .option("-q, --quiet", "print only names");
+  load.action((flags: LoadFlags) =>
+    withSession(load, async (session) => (await import("../images/archive.ts")).load(session, flags)),
+  );
 }
 
 function declareCredentials(program: Command): void {

@@ -80,8 +80,9 @@ function declareSnapshots(program: Command): void {
     .description("look into a snapshotter")
     .option("--snapshotter <name>", "which (CTRD_SNAPSHOTTER, CONTAINERD_SNAPSHOTTER, overlayfs)");
   const named = async (command: Command): Promise<string> =>
-    command.optsWithGlobals<{ snapshotter?: string }>().snapshotter ??
-    (await import("../images/snapshotter.ts")).defaultSnapshotter();
+    (await import("../images/snapshotter.ts")).chosenSnapshotter(
+      command.optsWithGlobals<{ snapshotter?: string }>().snapshotter,
+    ) ?? "overlayfs";
   const list = addOutputFlags(declare(group, "ls", "list snapshots"), "print only keys");
   list.action((flags: OutputFlags) =>
     withSession(list, async (session) =>

@@ -1,14 +1,15 @@
-import type { Image } from "@ctrd/core/images";
+import type { Image } from "@ctrd/client";
 import { hostPlatform } from "@ctrd/core/platforms";
 import { completeReference, shortReference } from "@ctrd/core/references";
-import { anyPlatform, matchPlatforms, parsePlatformText, pullImage } from "@ctrd/images";
+import { matchPlatforms, parsePlatformText } from "@ctrd/images";
+import type { PlatformMatcher } from "@ctrd/images";
 import type { OutputFlags } from "../output/format.ts";
 import { toJson } from "../output/format.ts";
 import { showProgress } from "../output/progress.ts";
 import type { Session } from "../session.ts";
 import type { RegistryFlags } from "./registry.ts";
 import { resolverOf } from "./registry.ts";
-import { defaultSnapshotter } from "./snapshotter.ts";
+import { chosenSnapshotter } from "./snapshotter.ts";
 
 /** Flags of `ctrd pull`. */
 export interface PullFlags extends RegistryFlags, Omit<OutputFlags, "format"> {
@@ -21,11 +22,9 @@ export interface PullFlags extends RegistryFlags, Omit<OutputFlags, "format"> {
 
 /** Runs `ctrd pull`. */
 export async function pull(session: Session, reference: string, flags: PullFlags): Promise<void> {
-  const image = await pullWithProgress(session, reference, flags, process.stdout);
-  if (flags.json === true)
-    process.stdout.write(`${toJson({ stage: "done", name: image.name, target: image.target })}\n`);
-  else if (flags.quiet === true) process.stdout.write(`${image.name}\n`);
-  else process.stdout.write(`${shortReference(image.name)}: ${image.target?.digest ?? ""}\n`);
+  const { name, target } = await pullWithProgress(session, reference, flags, process.stdout);
+  if (flags.json === true) process.stdout.write(`${toJson({ stage: "done", name, digest: target.digest })}\n`);
+  else process.stdout.write(flags.quiet === true ? `${name}\n` : `${shortReference(name)}: ${target.digest}\n`);
 }
 
 /** Pulls and shows how it goes on. */
@@ -36,18 +35,22 @@ export async function pullWithProgress(
   stream: NodeJS.WriteStream,
 ): Promise<Image> {
   using display = showProgress(stream, flags);
-  const { platform, maxConcurrentDownloads } = flags;
-  return await pullImage(session.ctx, session, completeReference(reference), {
+  const { signal } = session;
+  const { platform, unpack = true, maxConcurrentDownloads = 0 } = flags;
+  const snapshotter = chosenSnapshotter(flags.snapshotter);
+  return await session.client.pull(completeReference(reference), {
+    signal,
     resolver: resolverOf(flags, session.ctx.log),
     progress: display.listener,
-    ...(flags.unpack === false ? {} : { unpack: { snapshotter: flags.snapshotter ?? defaultSnapshotter() } }),
-    ...(maxConcurrentDownloads === undefined ? {} : { maxConcurrentDownloads }),
-    ...(platform === undefined
-      ? {}
-      : {
-          platform: matchPlatforms(platform.map((text) => parsePlatformText(text, hostPlatform()))),
-          manifestLimit: 0,
-        }),
-    ...(flags.allPlatforms === true ? { platform: anyPlatform, manifestLimit: 0 } : {}),
+    unpack,
+    maxConcurrentDownloads,
+    ...(snapshotter === undefined ? {} : { snapshotter }),
+    ...(platform === undefined ? {} : { platform: matcherOf(platform) }),
+    ...(flags.allPlatforms === true ? { platform: "all" } : {}),
   });
+}
+
+/** The matcher of platforms as people write them. */
+export function matcherOf(platforms: readonly string[]): PlatformMatcher {
+  return matchPlatforms(platforms.map((text) => parsePlatformText(text, hostPlatform())));
 }

@@ -1,11 +1,10 @@
-import { hostPlatform } from "@ctrd/core/platforms";
 import { completeReference, shortReference } from "@ctrd/core/references";
-import { matchPlatforms, parsePlatformText, pushContent } from "@ctrd/images";
 import type { OutputFlags } from "../output/format.ts";
 import { toJson } from "../output/format.ts";
 import { showProgress } from "../output/progress.ts";
 import type { Session } from "../session.ts";
 import { findImage } from "./find.ts";
+import { matcherOf } from "./pull.ts";
 import type { RegistryFlags } from "./registry.ts";
 import { resolverOf } from "./registry.ts";
 
@@ -16,19 +15,15 @@ export interface PushFlags extends RegistryFlags, Omit<OutputFlags, "format"> {
 
 /** Runs `ctrd push`: the image `name`, to where `to` says or to where it is named for. */
 export async function push(session: Session, name: string, to: string | undefined, flags: PushFlags): Promise<void> {
-  const { ctx, content } = session;
   const image = await findImage(session, name);
   const destination = to === undefined ? image.name : completeReference(to);
-  const pusher = await resolverOf(flags, ctx.log).pusher(ctx, destination);
   {
     using display = showProgress(process.stdout, flags);
-    await pushContent(ctx, image.target, {
-      content,
-      pusher,
+    await session.client.push(destination, image.target, {
+      signal: session.signal,
+      resolver: resolverOf(flags, session.ctx.log),
       progress: display.listener,
-      ...(flags.platform === undefined
-        ? {}
-        : { platform: matchPlatforms(flags.platform.map((text) => parsePlatformText(text, hostPlatform()))) }),
+      ...(flags.platform === undefined ? {} : { platform: matcherOf(flags.platform) }),
     });
   }
   const { digest } = image.target;

@@ -1,4 +1,4 @@
-/** The snapshotter that images are unpacked into unless a flag names another, as containerd's. */
-export function defaultSnapshotter(): string {
-  return process.env["CTRD_SNAPSHOTTER"] || process.env["CONTAINERD_SNAPSHOTTER"] || "overlayfs";
+/** The snapshotter that a flag or the environment names; undefined: the namespace's default. */
+export function chosenSnapshotter(flag?: string): string | undefined {
+  return flag ?? (process.env["CTRD_SNAPSHOTTER"] || process.env["CONTAINERD_SNAPSHOTTER"] || undefined);
 }

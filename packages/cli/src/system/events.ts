@@ -25,7 +25,7 @@ export async function followEvents(session: Session, flags: EventsFlags): Promis
   const { ctx } = session;
   const filters = flags.filter ?? (flags.allNamespaces === true ? [] : [`namespace==${ctx.namespace}`]);
   try {
-    for await (const envelope of session.events.subscribe(ctx, filters)) {
+    for await (const envelope of session.client.subscribe(filters, { signal: ctx.signal })) {
       const [line = ""] = formatRows([envelope], columns, flags).split("\n").slice(-2);
       process.stdout.write(`${line}\n`);
     }

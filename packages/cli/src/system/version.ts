@@ -31,16 +31,16 @@ export async function printVersion(globals: Globals, flags: OutputFlags): Promis
 }
 
 async function serverVersion(globals: Globals): Promise<{ address: string; version: string; revision: string }> {
-  using session = await openSession(globals);
-  return { address: globals.address, ...(await session.version()) };
+  await using session = await openSession(globals);
+  return { address: globals.address, ...(await session.client.version({ signal: session.signal })) };
 }
 
 /** Runs `ctrd info`: what the daemon is and what it holds. */
 export async function printInfo(globals: Globals, flags: OutputFlags): Promise<void> {
-  using session = await openSession(globals);
+  await using session = await openSession(globals);
   const { ctx } = session;
   const [version, server, plugins, namespaces, images, containers, { tasks }] = await Promise.all([
-    session.version(),
+    session.client.version({ signal: session.signal }),
     session.introspection.server(ctx),
     session.introspection.plugins(ctx, []),
     session.namespaces.list(ctx),

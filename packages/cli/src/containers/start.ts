@@ -1,0 +1,123 @@
+/**
+ * Starting containers, in front and in the background.
+ *
+ * @module
+ */
+import { join } from "node:path";
+import type { Container, Task } from "@ctrd/client";
+import { streams } from "@ctrd/client";
+import { messageOf } from "@ctrd/core/errors";
+import { CommandFailure } from "../failure.ts";
+import { LogWriter } from "../logs/log-writer.ts";
+import type { Session } from "../session.ts";
+import { detachedIo, handOver, rotationOf } from "./detached-io.ts";
+import { directoryOf, makeDirectory, removeDirectory } from "./directory.ts";
+import { copyOutput, inForeground } from "./foreground.ts";
+import { autoRemoveLabel, interactiveLabel } from "./labels.ts";
+import { noteExit, taskOf } from "./state.ts";
+
+/** How a container is started in front. */
+export interface AttachOptions {
+  readonly detachKeys: string;
+  readonly forwardSignals: boolean;
+}
+
+/** Exit codes of a program that cannot be run, as shells and Docker have them. */
+const exitCodes = { failed: 125, notExecutable: 126, notFound: 127 } as const;
+
+/** Starts a container in the background. */
+export async function startDetached(session: Session, container: Container): Promise<void> {
+  const { signal } = session;
+  await removeOldTask(session, container);
+  const directory = directoryOf(container) ?? (await makeDirectory(session, container.id));
+  const io = detachedIo(session, container, directory, await hasTerminal(container));
+  const task = await starting(() => container.newTask({ io, signal }));
+  await startTask(task);
+}
+
+/** Starts a container in front. @returns its exit code; 0 when it was left running */
+export async function startAttached(session: Session, container: Container, options: AttachOptions): Promise<number> {
+  await removeOldTask(session, container);
+  const { signal } = session;
+  const terminal = await hasTerminal(container);
+  const interactive = container.labels.get(interactiveLabel) === "true";
+  const directory = directoryOf(container) ?? (await makeDirectory(session, container.id));
+  // In our own directory they stay when we leave.
+  const fifoDirectory = join(directory, "io");
+  const io = streams({ stdin: interactive, terminal });
+  const task = await starting(() => container.newTask({ io: (target) => io({ ...target, fifoDirectory }), signal }));
+  const autoRemove = container.labels.get(autoRemoveLabel) === "true";
+  const log = autoRemove ? undefined : new LogWriter(directory, rotationOf(container));
+  if (log !== undefined) keepOutput(task, log);
+  const copied = copyOutput([
+    [task.stdout, process.stdout],
+    [task.stderr, process.stderr],
+  ]);
+  // From here on signals are the container's.
+  session.interruption.release();
+  await startTask(task);
+  const end = await inForeground(task, { ...options, terminal, stdin: task.stdin });
+  if (end === "detached") {
+    const { process: found } = await session.tasks.get(session.ctx, { containerId: container.id, execId: "" });
+    if (found !== undefined) await handOver(session, container, directory, found);
+    // Closing our ends would remove the FIFOs.
+    process.exit(0);
+  }
+  const exit = await task.delete();
+  await copied;
+  log?.end();
+  if (autoRemove) await removeContainer(container);
+  else await noteExit(container, exit);
+  return end.exitCode;
+}
+
+function keepOutput({ stdout, stderr }: Task, log: LogWriter): void {
+  stdout?.on("data", (data: Buffer) => log.write("stdout", data));
+  stderr?.on("data", (data: Buffer) => log.write("stderr", data));
+}
+
+/** Deletes a container, its snapshot, and what is kept of it here. */
+export async function removeContainer(container: Container, kill = false): Promise<void> {
+  await container.delete({ snapshot: true, kill });
+  await removeDirectory(container);
+}
+
+async function startTask(task: Task): Promise<void> {
+  try {
+    await starting(() => task.start());
+  } catch (error) {
+    await task.delete({ kill: true });
+    throw error;
+  }
+}
+
+async function starting<T>(body: () => Promise<T>): Promise<T> {
+  try {
+    return await body();
+  } catch (error) {
+    const message = messageOf(error);
+    const exitCode = /executable file not found|no such file or directory/.test(message)
+      ? exitCodes.notFound
+      : /permission denied/.test(message)
+        ? exitCodes.notExecutable
+        : exitCodes.failed;
+    throw new CommandFailure(message.replace(/: unknown$/, ""), { exitCode, cause: error });
+  }
+}
+
+async function hasTerminal(container: Container): Promise<boolean> {
+  return (await container.spec()).process?.terminal ?? false;
+}
+
+/** A task that has ended makes room for a new one. */
+async function removeOldTask(session: Session, container: Container): Promise<void> {
+  const old = await taskOf(session, container);
+  if (old === undefined) return;
+  const { state } = await old.status();
+  if (state !== "stopped") {
+    throw new CommandFailure(`container ${container.id.slice(0, 12)} is ${state} already`, {
+      remedy: "connect to it with: ctrd attach; run something in it with: ctrd exec",
+    });
+  }
+  await old.delete();
+}

@@ -1,0 +1,66 @@
+/**
+ * The logging program of detached containers. A shim starts it (`binary://`) with stdout as descriptor 3, stderr as 4,
+ * and 5 to be closed when it is ready; a client that goes away starts it on the FIFOs that it leaves behind.
+ *
+ * @module
+ */
+import { spawn } from "node:child_process";
+import { closeSync, constants, openSync, writeFileSync } from "node:fs";
+import { Socket } from "node:net";
+import { join } from "node:path";
+import type { DriverOptions } from "./logs/driver-options.ts";
+import { readDriverOptions } from "./logs/driver-options.ts";
+import { LogWriter } from "./logs/log-writer.ts";
+
+const [stdoutFd, stderrFd, readyFd] = [3, 4, 5];
+/** A process that was left behind may keep streams open after a shim has asked for the end. */
+const graceMs = 5_000;
+
+function run(directory: string): void {
+  const options = readDriverOptions(directory);
+  const writer = new LogWriter(directory, options.rotation);
+  // Held until the end: without a writer the FIFO would end.
+  if (options.stdin !== undefined) openSync(options.stdin, constants.O_RDWR | constants.O_NONBLOCK);
+  let open = 0;
+  let ended = false;
+  const end = (): void => {
+    if (ended) return;
+    ended = true;
+    writer.end();
+    runAfter(options);
+    process.exit(0);
+  };
+  const follow = (fd: number, stream: "stdout" | "stderr"): void => {
+    open++;
+    const source = new Socket({ fd, readable: true, writable: false });
+    source.on("data", (data: Buffer) => writer.write(stream, data));
+    source.on("error", (error) => writer.write("stderr", Buffer.from(`ctrd: log of ${stream}: ${error.message}\n`)));
+    source.on("close", () => --open === 0 && end());
+  };
+  const { fifos } = options;
+  follow(fifos === undefined ? stdoutFd : openFifo(fifos.stdout), "stdout");
+  if (fifos === undefined) follow(stderrFd, "stderr");
+  else if (fifos.stderr !== "") follow(openFifo(fifos.stderr), "stderr");
+  process.on("SIGTERM", () => setTimeout(end, graceMs).unref());
+  if (fifos === undefined) closeSync(readyFd);
+  else process.send?.("ready", () => process.disconnect());
+}
+
+function openFifo(path: string): number {
+  return openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
+}
+
+function runAfter({ after = [] }: DriverOptions): void {
+  const [program, ...args] = after;
+  if (program !== undefined) spawn(program, args, { detached: true, stdio: "ignore" }).unref();
+}
+
+const directory = process.argv[2] ?? "";
+try {
+  run(directory);
+} catch (error) {
+  // Nobody reads what is printed here.
+  const text = error instanceof Error ? (error.stack ?? error.message) : String(error);
+  writeFileSync(join(directory, "driver-error.txt"), `${text}\n`);
+  process.exitCode = 1;
+}
