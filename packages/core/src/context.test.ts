@@ -1,5 +1,13 @@
 import { describe, expect, it } from "vitest";
-import { createContext, requireNamespace, withLease, withNamespace, withoutLease, withSignal } from "./context.ts";
+import {
+  createContext,
+  requireNamespace,
+  untilAborted,
+  withLease,
+  withNamespace,
+  withoutLease,
+  withSignal,
+} from "./context.ts";
 import { kindOf } from "./errors.ts";
 
 function kindThrown(body: () => unknown): string {
@@ -37,5 +45,16 @@ describe("call contexts", () => {
     outer.abort();
     expect(ctx.signal.aborted).toBe(true);
     expect(createContext().signal.aborted).toBe(false);
+  });
+
+  it("leave a promise when they are aborted", async () => {
+    const abort = new AbortController();
+    expect(await untilAborted(Promise.resolve(1), abort.signal)).toBe(1);
+    const { promise, reject } = Promise.withResolvers<number>();
+    const waiting = untilAborted(promise, abort.signal);
+    abort.abort();
+    await expect(waiting).rejects.toMatchObject({ name: "AbortError" });
+    await expect(untilAborted(promise, abort.signal)).rejects.toMatchObject({ name: "AbortError" });
+    reject(new Error("nobody waits any more"));
   });
 });

@@ -60,6 +60,20 @@ export function withSignal(ctx: CallContext, signal: AbortSignal): CallContext {
   return { ...ctx, signal: AbortSignal.any([ctx.signal, signal]) };
 }
 
+/** The promise, or the abort if that comes first; the promise's own failure is then nobody's. */
+export async function untilAborted<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
+  promise.catch(() => {});
+  signal.throwIfAborted();
+  const { promise: gone, reject } = Promise.withResolvers<never>();
+  const leave = (): void => reject(signal.reason as Error);
+  signal.addEventListener("abort", leave, { once: true });
+  try {
+    return await Promise.race([promise, gone]);
+  } finally {
+    signal.removeEventListener("abort", leave);
+  }
+}
+
 /**
  * The namespace of the call.
  *
