@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { untilAborted } from "@ctrd/core/context";
 import { notImplemented } from "@ctrd/core/errors";
 import type { Dispatcher } from "undici";
 import type { Challenge } from "./challenge.ts";
@@ -148,17 +149,4 @@ function keyOf(scopes: readonly string[]): string {
     .filter((scope) => scope !== "")
     .sort()
     .join(" ");
-}
-
-/** The promise, or the abort if that comes first. */
-async function untilAborted<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
-  signal.throwIfAborted();
-  const { promise: gone, reject } = Promise.withResolvers<never>();
-  const leave = (): void => reject(signal.reason as Error);
-  signal.addEventListener("abort", leave, { once: true });
-  try {
-    return await Promise.race([promise, gone]);
-  } finally {
-    signal.removeEventListener("abort", leave);
-  }
 }

@@ -15,6 +15,10 @@ import { contentName } from "@ctrd/images";
 
 /** Milliseconds between two reports of the same content. */
 const tickMs = 300;
+/** With more messages than this that the client has not taken, growing numbers are left out. */
+const maxPending = 200;
+/** How long the client has for the last messages. */
+const endMs = 5_000;
 
 interface Known {
   descriptor: Descriptor;
@@ -33,6 +37,7 @@ export class ProgressReporter {
   readonly #contents: Map<string, Known> = new Map();
   /** One message follows the other. */
   #last: Promise<void> = Promise.resolve();
+  #pending = 0;
   #timer: NodeJS.Timeout | undefined;
 
   constructor(ctx: CallContext, stream: NamedStream | undefined) {
@@ -68,24 +73,38 @@ export class ProgressReporter {
     if (event === undefined) return;
     const parents = this.#parents.get(name) ?? [];
     const known = this.#contents.get(name);
-    const now: Known = { descriptor, parents, event, offset: offset ?? descriptor.size, changed: true };
+    // How much of a layer is extracted nobody tells; that it is under way is told at every tick.
+    const begun = event === "waiting" || event === "extracting" ? 0n : descriptor.size;
+    const now: Known = { descriptor, parents, event, offset: offset ?? begun, changed: true };
     if (known === undefined && event !== "already exists") {
       this.#report(name, { ...now, event: "waiting", offset: 0n });
     }
+    // It was complete before it is extracted, also between two ticks.
+    if (known?.changed === true && known.event === "complete" && event !== "complete") this.#flush(name, known);
     this.#contents.set(name, now);
     if (event === "already exists") this.#flush(name, { ...now, parents: [] });
   };
 
-  /** Reports what is left and ends the stream. */
+  /** Reports what is left and ends the stream. A client that does not read it is not waited for without end. */
   async end(): Promise<void> {
     clearInterval(this.#timer);
     this.#tick();
-    await this.#last;
+    const { promise: late, resolve } = Promise.withResolvers<void>();
+    const timer = setTimeout(resolve, endMs);
+    const leave = (): void => resolve();
+    this.#ctx.signal.addEventListener("abort", leave, { once: true });
+    if (this.#ctx.signal.aborted) resolve();
+    await Promise.race([this.#last, late]);
+    clearTimeout(timer);
+    this.#ctx.signal.removeEventListener("abort", leave);
     this.#stream?.close();
   }
 
   #tick(): void {
-    for (const [name, known] of this.#contents) if (known.changed) this.#flush(name, known);
+    if (this.#pending > maxPending) return;
+    for (const [name, known] of this.#contents) {
+      if (known.changed || known.event === "extracting") this.#flush(name, known);
+    }
   }
 
   #flush(name: string, known: Known): void {
@@ -101,13 +120,15 @@ export class ProgressReporter {
   #send(progress: Progress): void {
     const stream = this.#stream;
     if (stream === undefined) return;
+    this.#pending++;
     const message = protoAny("containerd.types.transfer.Progress", Progress.encode(progress).finish());
     this.#last = this.#last
       .then(() => stream.send(message))
       .catch((error: unknown) => {
         // Whoever does not listen any more does not stop the transfer.
         this.#ctx.log.debug({ err: messageOf(error) }, "progress not sent");
-      });
+      })
+      .finally(() => this.#pending--);
   }
 }
 

@@ -6,11 +6,13 @@
 import type { OCIRegistry } from "@ctrd/api/types/transfer/registry";
 import { AuthRequest, AuthResponse, AuthType } from "@ctrd/api/types/transfer/registry";
 import type { CallContext } from "@ctrd/core/context";
+import { untilAborted } from "@ctrd/core/context";
 import { invalidArgument } from "@ctrd/core/errors";
 import type { Resolver } from "@ctrd/core/remotes";
 import type { NamedStream, StreamManager } from "@ctrd/core/streaming";
 import { isProtoAny, protoAny } from "@ctrd/core/typeurl";
 import type { CredentialSource } from "@ctrd/registry";
+import { receive } from "./byte-streams.ts";
 
 /** A resolver with the hosts, headers and credentials of a client. */
 export async function resolverFor(
@@ -40,17 +42,24 @@ export async function resolverFor(
 /** Asks the client for credentials: one question at a time. */
 function askClient(stream: NamedStream, reference: string): CredentialSource {
   let last: Promise<unknown> = Promise.resolve();
-  return (host) => {
-    const answer = last.then(() => ask(stream, host, reference));
+  return (host, signal) => {
+    const answer = last.then(() => ask(stream, host, reference, signal));
     last = answer.catch(() => {});
     return answer;
   };
 }
 
-async function ask(stream: NamedStream, host: string, reference: string): ReturnType<CredentialSource> {
+async function ask(
+  stream: NamedStream,
+  host: string,
+  reference: string,
+  signal: AbortSignal,
+): ReturnType<CredentialSource> {
+  signal.throwIfAborted();
   const question = AuthRequest.create({ host, reference });
-  await stream.send(protoAny("containerd.types.transfer.AuthRequest", AuthRequest.encode(question).finish()));
-  const message = await stream.receive();
+  const sent = protoAny("containerd.types.transfer.AuthRequest", AuthRequest.encode(question).finish());
+  await untilAborted(stream.send(sent), signal);
+  const message = await receive(stream, signal);
   if (!isProtoAny(message, "containerd.types.transfer.AuthResponse")) return undefined;
   const { authType, username, secret } = AuthResponse.decode(message.value);
   if (authType === AuthType.CREDENTIALS) return { username, secret };

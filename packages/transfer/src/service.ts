@@ -7,7 +7,7 @@ import { ImageExportStream, ImageImportStream } from "@ctrd/api/types/transfer/i
 import { ImageStore as ImageStoreMessage } from "@ctrd/api/types/transfer/imagestore";
 import { OCIRegistry } from "@ctrd/api/types/transfer/registry";
 import type { CallContext } from "@ctrd/core/context";
-import { failedPrecondition, invalidArgument, notImplemented } from "@ctrd/core/errors";
+import { failedPrecondition, invalidArgument, messageOf, notFound, notImplemented } from "@ctrd/core/errors";
 import type { Image } from "@ctrd/core/images";
 import { hostPlatform } from "@ctrd/core/platforms";
 import type { Any, Descriptor } from "@ctrd/core/records";
@@ -16,8 +16,17 @@ import type { StreamManager } from "@ctrd/core/streaming";
 import type { TransferOptions, TransferService } from "@ctrd/core/transfer";
 import { typeName } from "@ctrd/core/typeurl";
 import type { PlatformMatcher, PullStores } from "@ctrd/images";
-import { matchPlatform, matchPlatforms, pullImage, pushContent, storeImage, withTemporaryLease } from "@ctrd/images";
-import { exportImages, importImages } from "./archives.ts";
+import {
+  anyPlatform,
+  matchPlatform,
+  matchPlatforms,
+  pullImage,
+  pushContent,
+  storeImage,
+  unpackImage,
+  withTemporaryLease,
+} from "@ctrd/images";
+import { echo, exportImages, extraLabels, fullNames, importImages } from "./archives.ts";
 import { ProgressReporter } from "./progress.ts";
 import { resolverFor } from "./remotes.ts";
 
@@ -57,31 +66,22 @@ class LocalTransfer implements TransferService {
     }
   }
 
-  #transfer(ctx: CallContext, source: Any, destination: Any, progress: ProgressReporter): Promise<void> {
+  async #transfer(ctx: CallContext, source: Any, destination: Any, progress: ProgressReporter): Promise<void> {
     const [from, to] = [typeName(source.typeUrl), typeName(destination.typeUrl)];
+    const store = (any: Any): ImageStoreMessage => decoded(ImageStoreMessage, any);
     switch (`${from} ${to}`) {
       case `${prefix}OCIRegistry ${prefix}ImageStore`:
-        return this.#pull(ctx, OCIRegistry.decode(source.value), ImageStoreMessage.decode(destination.value), progress);
+        return this.#pull(ctx, decoded(OCIRegistry, source), store(destination), progress);
       case `${prefix}ImageStore ${prefix}OCIRegistry`:
-        return this.#push(ctx, ImageStoreMessage.decode(source.value), OCIRegistry.decode(destination.value), progress);
+        return this.#push(ctx, store(source), decoded(OCIRegistry, destination), progress);
       case `${prefix}ImageImportStream ${prefix}ImageStore`:
-        return importImages(
-          ctx,
-          this.#parts,
-          ImageImportStream.decode(source.value),
-          ImageStoreMessage.decode(destination.value),
-          progress,
-        );
+        return importImages(ctx, this.#parts, decoded(ImageImportStream, source), store(destination), progress);
       case `${prefix}ImageStore ${prefix}ImageExportStream`:
-        return exportImages(
-          ctx,
-          this.#parts,
-          ImageStoreMessage.decode(source.value),
-          ImageExportStream.decode(destination.value),
-          progress,
-        );
+        return exportImages(ctx, this.#parts, store(source), decoded(ImageExportStream, destination), progress);
       case `${prefix}ImageStore ${prefix}ImageStore`:
-        return this.#tag(ctx, ImageStoreMessage.decode(source.value), ImageStoreMessage.decode(destination.value));
+        return this.#tag(ctx, store(source), store(destination));
+      case `${prefix}ImageImportStream ${prefix}ImageExportStream`:
+        return echo(ctx, this.#parts, decoded(ImageImportStream, source), decoded(ImageExportStream, destination));
       default:
         throw notImplemented(`transfer from ${from} to ${to}`);
     }
@@ -96,56 +96,65 @@ class LocalTransfer implements TransferService {
     const { reference } = registry;
     const where = `OCI Registry (${reference})`;
     const resolver = await resolverFor(ctx, registry, this.#parts.streams, this.#parts.hostsDirectories);
-    const unpack = this.#unpackOf(store);
+    const [unpack, ...moreUnpacks] = store.unpacks.map((one) => this.#unpackOf(one));
+    // Into several snapshotters it is unpacked when all is fetched.
+    const overlapped = moreUnpacks.length === 0 ? unpack : undefined;
     progress.say(`Resolving from ${where}`);
     await withTemporaryLease(ctx, this.#parts.leases, async (leased) => {
+      let names: string[] = [];
       const { target } = await pullImage(leased, this.#parts, reference, {
         resolver: {
           ...bound(resolver),
           resolve: async (inner, text) => {
             const resolved = await resolver.resolve(inner, text);
+            names = [store.name, ...fullNames(store, resolved.target)].filter((name) => name !== "");
+            if (names[0] === undefined) throw notFound(`pull ${reference}: no name for the image; give it one`);
             progress.say(`Pulling from ${where}`);
             progress.say("fetching image content", resolved.name, resolved.target);
-            return { ...resolved, name: store.name === "" ? resolved.name : store.name };
+            return { ...resolved, name: names[0] };
           },
         },
         labels: store.labels,
         platform: platformsOf(store),
+        allMetadata: store.allMetadata,
         manifestLimit: store.manifestLimit,
         maxConcurrentDownloads: this.#parts.maxConcurrentDownloads,
-        imageHandlerWrapper: progress.wrapper(reference),
+        imageHandlerWrapper: progress.wrapper(store.name === "" ? reference : store.name),
         progress: progress.listener,
-        ...(unpack === undefined ? {} : { unpack }),
+        ...(overlapped === undefined ? {} : { unpack: overlapped }),
       });
-      if (target !== undefined) await this.#nameMore(leased, store, target, progress);
+      if (target === undefined) return;
+      if (overlapped === undefined && unpack !== undefined) {
+        await this.#unpackAll(leased, target, [unpack, ...moreUnpacks], progress);
+      }
+      for (const name of names.slice(1)) {
+        await storeImage(leased, this.#parts.images, name, target, extraLabels(store));
+        progress.say("saved", name, target);
+      }
     });
     progress.say(`Completed pull from ${where}`);
   }
 
-  /** Further names, which live as long as the main one. */
-  async #nameMore(
-    ctx: CallContext,
-    store: ImageStoreMessage,
-    target: Descriptor,
-    progress: ProgressReporter,
-  ): Promise<void> {
-    for (const { name, isPrefix } of store.extraReferences) {
-      if (isPrefix || name === "" || name === store.name) continue;
-      const labels = new Map(store.labels);
-      if (store.name !== "") {
-        labels.set("containerd.io/gc.bref.image", store.name);
-        labels.set("containerd.io/gc.expire", new Date().toISOString());
-      }
-      await storeImage(ctx, this.#parts.images, name, target, labels);
-      progress.say("saved", name, target);
-    }
+  #unpackOf({ snapshotter, platform }: ImageStoreMessage["unpacks"][number]): Unpack {
+    const name = snapshotter === "" ? this.#parts.defaultSnapshotter : snapshotter;
+    return { snapshotter: name, platform: matchPlatform(platform ?? hostPlatform()) };
   }
 
-  #unpackOf(store: ImageStoreMessage): { snapshotter: string } | undefined {
-    const [first, ...more] = store.unpacks;
-    if (more.length > 0) throw notImplemented("transfer: unpacking into more than one snapshotter");
-    if (first === undefined) return undefined;
-    return { snapshotter: first.snapshotter === "" ? this.#parts.defaultSnapshotter : first.snapshotter };
+  async #unpackAll(
+    ctx: CallContext,
+    target: Descriptor,
+    unpacks: readonly Unpack[],
+    progress: ProgressReporter,
+  ): Promise<void> {
+    for (const { snapshotter, platform } of unpacks) {
+      await unpackImage(ctx, target, platform, {
+        content: this.#parts.content,
+        applier: this.#parts.applier,
+        snapshotter: this.#parts.snapshotters.get(snapshotter),
+        snapshotterName: snapshotter,
+        progress: progress.listener,
+      });
+    }
   }
 
   async #push(
@@ -160,9 +169,11 @@ class LocalTransfer implements TransferService {
     const resolver = await resolverFor(ctx, registry, this.#parts.streams, this.#parts.hostsDirectories);
     progress.say(`Pushing to ${where}`);
     progress.say("pushing content", name, target);
+    // Only what is pushed itself gets the tag.
+    const reference = registry.reference.includes("@") ? registry.reference : `${registry.reference}@${target.digest}`;
     await pushContent(ctx, target, {
       content,
-      pusher: await resolver.pusher(ctx, registry.reference),
+      pusher: await resolver.pusher(ctx, reference),
       maxConcurrentUploads: this.#parts.maxConcurrentUploads,
       imageHandlerWrapper: progress.wrapper(name),
       progress: progress.listener,
@@ -187,8 +198,21 @@ class LocalTransfer implements TransferService {
   }
 }
 
-function platformsOf(store: ImageStoreMessage): PlatformMatcher {
-  return store.platforms.length === 0 ? matchPlatform(hostPlatform()) : matchPlatforms(store.platforms);
+interface Unpack {
+  snapshotter: string;
+  platform: PlatformMatcher;
+}
+
+function platformsOf({ platforms }: ImageStoreMessage): PlatformMatcher {
+  return platforms.length === 0 ? anyPlatform : matchPlatforms(platforms);
+}
+
+function decoded<T>(type: { decode(bytes: Uint8Array): T }, { typeUrl, value }: Any): T {
+  try {
+    return type.decode(value);
+  } catch (error) {
+    throw invalidArgument(`transfer: malformed ${typeName(typeUrl)}: ${messageOf(error)}`, { cause: error });
+  }
 }
 
 /** The methods of a resolver as values. */

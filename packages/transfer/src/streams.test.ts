@@ -64,7 +64,7 @@ describe("byte streams", () => {
     const { call } = await open("in");
     const reading = (async () => {
       const chunks: Buffer[] = [];
-      for await (const chunk of readBytes(manager.get(ctx, "in"))) chunks.push(Buffer.from(chunk));
+      for await (const chunk of readBytes(manager.get(ctx, "in"), ctx.signal)) chunks.push(Buffer.from(chunk));
       return Buffer.concat(chunks);
     })();
     let credit = 0;
@@ -90,7 +90,7 @@ describe("byte streams", () => {
     const source = async function* (): AsyncGenerator<Buffer> {
       yield bytes;
     };
-    const writing = writeBytes(stream, source());
+    const writing = writeBytes(stream, source(), ctx.signal);
     const received: Buffer[] = [];
     let length = 0;
     while (length < 200_000) {
@@ -108,6 +108,23 @@ describe("byte streams", () => {
     expect(Buffer.concat(received).equals(bytes.subarray(0, length))).toBe(true);
     call.end();
     await expect(writing).rejects.toMatchObject({ kind: "aborted" });
+    stream.close();
+  });
+
+  it("are left at once by a call that is canceled, though the stream stays open", async () => {
+    await open("stays");
+    const stream = manager.get(ctx, "stays");
+    const abort = new AbortController();
+    const reading = readBytes(stream, abort.signal).next();
+    const source = async function* (): AsyncGenerator<Buffer> {
+      yield bytes;
+    };
+    const writing = writeBytes(stream, source(), abort.signal);
+    const began = performance.now();
+    setTimeout(() => abort.abort(), 50);
+    await expect(reading).rejects.toMatchObject({ name: "AbortError" });
+    await expect(writing).rejects.toMatchObject({ name: "AbortError" });
+    expect(performance.now() - began).toBeLessThan(1_000);
     stream.close();
   });
 });
