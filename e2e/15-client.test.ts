@@ -228,51 +228,7 @@ describe.each(["ctrd", "containerd"] as const)("client of %s", (kind) => {
     }
     await removeImages(plain);
   });
-
-  test("2: a wrapper of handlers reaches what a snapshotter is told", async () => {
-    await using stack = new AsyncDisposableStack();
-    const native = openNativeSnapshotter(directory());
-    stack.defer(() => native.close());
-    const told: (string | undefined)[] = [];
-    const label = "containerd.io/snapshot/remote/test.reference";
-    const mine: typeof native = {
-      ...bound(native),
-      prepare(ctx, key, parent, options) {
-        if (key.startsWith("extract-")) told.push(options?.labels?.get(label));
-        return native.prepare(ctx, key, parent, options);
-      },
-    };
-    await using client = await open({ snapshotters: new Map([["mine", mine]]) });
-    await client.pull(h.image, {
-      snapshotter: "mine",
-      imageHandlerWrapper: (handler) => async (ctx, descriptor) =>
-        (await handler(ctx, descriptor)).map((child) => ({
-          ...child,
-          annotations: new Map([...child.annotations, [label, h.image]]),
-        })),
-    });
-    expect(told).toEqual([h.image]);
-    await removeImages(plain);
-  });
 });
-
-/** The methods of an object of a class, so that it can be spread. */
-function bound<T extends object>(object: T): T {
-  return new Proxy(object, {
-    ownKeys: (target) => Reflect.ownKeys(Object.getPrototypeOf(target) as object),
-    getOwnPropertyDescriptor: (target, name) => ({
-      configurable: true,
-      enumerable: name !== "constructor",
-      value: memberOf(target, name),
-    }),
-    get: memberOf,
-  });
-}
-
-function memberOf<T extends object>(target: T, name: string | symbol): unknown {
-  const value: unknown = Reflect.get(target, name, target);
-  return typeof value === "function" ? value.bind(target) : value;
-}
 
 describe("client inside the daemon's process", () => {
   let h: Harness;

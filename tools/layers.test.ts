@@ -34,6 +34,7 @@ describe("layers", () => {
     expect(mayComputeImports("grpc", "packages/grpc/src/plugin.ts")).toBe(false);
     const source = 'await import("a");\nawait import(name);\ntype T = import("b").C;\nimport(\n  `./${x}`);\n';
     expect(computedImportsOf(source)).toEqual([2, 4]);
+    expect(computedImportsOf("client.import(archive);\nimport(archive: Readable): Image[] {\n")).toEqual([]);
   });
 
   it("finds every form of import", () => {

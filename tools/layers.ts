@@ -51,9 +51,9 @@ export function mayComputeImports(folder: string, file: string): boolean {
   return layerOf(folder) === "app" || file === "packages/testkit/src/daemon/load-server.ts";
 }
 
-/** Line numbers of dynamic imports whose module is not a literal. */
+/** Line numbers of dynamic imports whose module is not a literal. A method of that name is none. */
 export function computedImportsOf(source: string): number[] {
-  return [...source.matchAll(/\bimport\(\s*(?!["')]|\$\{)/g)].map(
+  return [...source.matchAll(/(?<!\.)\bimport\(\s*(?!["')]|\$\{|\w+\??:)/g)].map(
     (match) => source.slice(0, match.index).split("\n").length,
   );
 }
