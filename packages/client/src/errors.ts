@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { untilAborted as unlessAborted } from "@ctrd/core/context";
 import { canceled, ContainerdError, deadlineExceeded, isKind, kindOf, messageOf } from "@ctrd/core/errors";
 
 /** Runs `body`; whatever it throws comes out as a ContainerdError, a cancellation as `canceled` or `deadline-exceeded`. */
@@ -23,12 +24,7 @@ export function reportOf(what: string, signal: AbortSignal, error: unknown): Con
 
 /** Waits for `promise`, but no longer than until `signal` aborts. What the promise stands for goes on. */
 export function untilAborted<T>(what: string, promise: Promise<T>, signal: AbortSignal): Promise<T> {
-  if (signal.aborted) return Promise.reject(abortError(what, signal));
-  return new Promise((resolve, reject) => {
-    const abort = (): void => reject(abortError(what, signal));
-    signal.addEventListener("abort", abort, { once: true });
-    promise.then(resolve, reject).finally(() => signal.removeEventListener("abort", abort));
-  });
+  return reported(what, signal, () => unlessAborted(promise, signal));
 }
 
 /** Does what must be gone afterwards: that it is gone already is no failure. */

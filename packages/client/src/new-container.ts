@@ -137,7 +137,8 @@ function makeSpec(
       namespace: client.namespace,
       signal,
       ...(image === undefined ? {} : { imageConfig: () => image.config(options) }),
-      ...(snapshot === undefined
+      // Who may not mount cannot look names of users up; numbers do without.
+      ...(snapshot === undefined || process.geteuid?.() !== 0
         ? {}
         : { withRootfs: (use) => withMountedRootfs(client, snapshot.snapshotter, snapshot.key, options, use) }),
     },

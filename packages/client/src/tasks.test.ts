@@ -6,7 +6,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { expect, it } from "vitest";
 import { forEachDaemon, textOf } from "../test/harness.ts";
 import type { Task } from "./index.ts";
-import { connect, nullIo } from "./index.ts";
+import { connect, nullIo, streams } from "./index.ts";
 
 const out = (task: Pick<Task, "stdout">): Promise<string> => textOf(task.stdout);
 const err = (task: Pick<Task, "stderr">): Promise<string> => textOf(task.stderr);
@@ -212,5 +212,21 @@ forEachDaemon("tasks", (h) => {
     await task.start();
     await expect(task.checkpoint({ imagePath: "/proc/nowhere" })).rejects.toBeInstanceOf(ContainerdError);
     expect(await task.status()).toMatchObject({ state: "running" });
+  });
+
+  it("a restart of the daemon: the task and its streams go on, and its end is told to who asks again", async () => {
+    await using container = await h().container("restart", ["sh", "-c", "read line; echo got $line; exit 8"]);
+    await using task = await container.newTask({ io: streams({ stdin: true }) });
+    await task.start();
+    const broken = task.wait();
+    broken.catch(() => {});
+    await h().daemon.restart();
+    await expect(broken).rejects.toBeInstanceOf(ContainerdError);
+    await expect.poll(() => h().client.isServing(), { timeout: 5_000 }).toBe(true);
+    expect(await task.status()).toMatchObject({ state: "running" });
+    const exit = task.wait();
+    task.stdin?.end("after the restart\n");
+    expect(await out(task)).toBe("got after the restart\n");
+    expect(await exit).toMatchObject({ exitCode: 8 });
   });
 });
