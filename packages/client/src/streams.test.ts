@@ -1,12 +1,14 @@
 // Streams of processes: none lost, whole both ways, and what is no pipe.
+import { spawn } from "node:child_process";
 import { createHash } from "node:crypto";
 import { chmod, readFile, stat, writeFile } from "node:fs/promises";
 import { once } from "node:events";
 import { PassThrough, Readable, Writable } from "node:stream";
-import { buffer } from "node:stream/consumers";
+import { buffer, text } from "node:stream/consumers";
 import { pipeline } from "node:stream/promises";
+import { silentLogger } from "@ctrd/core/log";
 import { withTty } from "@ctrd/oci";
-import { randomBytesOf } from "@ctrd/testkit/fixtures";
+import { nodeBinary, randomBytesOf, workspaceRoot } from "@ctrd/testkit/fixtures";
 import { expect, it } from "vitest";
 import { forEachDaemon, textOf } from "../test/harness.ts";
 import type { ContainerProcess } from "./index.ts";
@@ -52,6 +54,8 @@ forEachDaemon("streams", (h) => {
     await process.output();
     expect(sha256(Buffer.concat(collector.chunks))).toBe(sha256(data));
     expect(collector.writable).toBe(true);
+    await process.delete();
+    for (const event of ["close", "error", "drain"]) expect(collector.listenerCount(event)).toBe(0);
   });
 
   it("what is written before the start is read after it, and an early end is an end", async () => {
@@ -114,6 +118,46 @@ forEachDaemon("streams", (h) => {
     await task.start();
     await task.wait();
     expect(await output).toBe("yes\r\n");
+  });
+
+  it("a source that fails ends stdin, a sink that fails loses what follows; both are told in the log", async () => {
+    const told: string[] = [];
+    const warn = (_fields: unknown, message: string): void => void told.push(message);
+    const log = { ...silentLogger, warn };
+    await using client = await connect(h().daemon.address, { log, fifoDirectory: h().path("fifo") });
+    await using container = await h().container("failing", ["sh", "-c", "cat; head -c 500000 /dev/zero; exit 2"]);
+    const sink = new Writable({ write: (_chunk, _encoding, done) => done(new Error("the disk is full")) });
+    async function* source(): AsyncGenerator<string> {
+      yield "a little\n";
+      throw new Error("the source is broken");
+    }
+    const io = streams({ stdin: Readable.from(source()), stdout: sink });
+    await using task = await (await client.loadContainer(container.id)).newTask({ io });
+    await task.start();
+    expect(await task.wait()).toMatchObject({ exitCode: 2 });
+    expect(told.sort()).toEqual([
+      "output cannot be handed on, the rest is thrown away",
+      "the source of stdin failed, stdin ends here",
+    ]);
+  });
+
+  it("a program's own streams; it ends by itself, though its stdin is still open", async () => {
+    await using container = await h().container("inherit", ["sh", "-c", "echo out; echo err >&2; read line; exit 6"]);
+    const script = `
+      import { connect, inherit } from "@ctrd/client";
+      const [address, id, fifoDirectory] = process.argv.slice(1);
+      await using client = await connect(address, { fifoDirectory });
+      await using task = await (await client.loadContainer(id)).newTask({ io: inherit() });
+      await task.start();
+      process.exitCode = (await task.wait()).exitCode;`;
+    const flags = ["--conditions=ctrd-source", "--disable-warning=ExperimentalWarning", "--input-type=module", "-e"];
+    const args = [...flags, script, h().daemon.address, container.id, h().path("fifo")];
+    const child = spawn(nodeBinary(), args, { cwd: workspaceRoot });
+    const outputs = Promise.all([text(child.stdout), text(child.stderr)]);
+    child.stdin.write("a line, and no end\n");
+    const [code] = (await once(child, "exit", { signal: AbortSignal.timeout(20_000) })) as [number];
+    child.stdin.destroy();
+    expect([code, ...(await outputs)]).toEqual([6, "out\n", "err\n"]);
   });
 
   it("no streams", async () => {

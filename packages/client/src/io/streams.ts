@@ -139,10 +139,12 @@ class Output {
   readonly path: string;
   readonly socket: Socket;
   readonly #sink: Writable | undefined;
+  readonly #log: Logger;
   readonly #ended: Promise<void>;
 
   constructor(path: string, sink: boolean | Writable, log: Logger) {
     this.path = path;
+    this.#log = log;
     this.socket = openOutput(path);
     this.#sink = typeof sink === "boolean" ? undefined : sink;
     this.#ended = finished(this.socket, { writable: false }).catch((error: unknown) => {
@@ -152,14 +154,17 @@ class Output {
     if (sink === false) this.socket.resume();
     if (this.#sink === undefined) return;
     this.socket.pipe(this.#sink, { end: false });
-    // The process must not stand still because its reader has gone.
-    const discard = (): void => void this.socket.resume();
-    this.#sink.once("close", discard);
-    this.#sink.once("error", (error) => {
-      log.warn({ path, err: messageOf(error) }, "output cannot be handed on, the rest is thrown away");
-      discard();
-    });
+    this.#sink.on("close", this.#discard);
+    this.#sink.on("error", this.#fail);
   }
+
+  /** The process must not stand still because its reader has gone. */
+  readonly #discard = (): void => void this.socket.resume();
+
+  readonly #fail = (error: Error): void => {
+    this.#log.warn({ path: this.path, err: messageOf(error) }, "output cannot be handed on, the rest is thrown away");
+    this.#discard();
+  };
 
   async drained(): Promise<void> {
     if (this.socket.readableFlowing === null && this.socket.listenerCount("readable") === 0) this.socket.resume();
@@ -169,7 +174,11 @@ class Output {
   }
 
   close(): void {
-    if (this.#sink !== undefined) this.socket.unpipe(this.#sink);
+    if (this.#sink !== undefined) {
+      this.socket.unpipe(this.#sink);
+      this.#sink.off("close", this.#discard);
+      this.#sink.off("error", this.#fail);
+    }
     this.socket.destroy();
   }
 }
@@ -179,22 +188,28 @@ class Input {
   readonly socket: Socket;
   readonly ended: Promise<void>;
   readonly #source: Readable | undefined;
+  readonly #path: string;
+  readonly #log: Logger;
 
   constructor(path: string, source: true | Readable, log: Logger) {
+    [this.#path, this.#log] = [path, log];
     this.socket = openInput(path);
     this.ended = new Promise((resolve) => void this.socket.once("finish", () => resolve()));
     this.socket.on("error", (error) => log.debug({ path, err: messageOf(error) }, "stdin cannot be written"));
     this.#source = source === true ? undefined : source;
-    this.#source?.once("error", (error) => {
-      log.warn({ path, err: messageOf(error) }, "the source of stdin failed, stdin ends here");
-      this.socket.end();
-    });
+    this.#source?.on("error", this.#fail);
     this.#source?.pipe(this.socket);
   }
+
+  readonly #fail = (error: Error): void => {
+    this.#log.warn({ path: this.#path, err: messageOf(error) }, "the source of stdin failed, stdin ends here");
+    this.socket.end();
+  };
 
   close(): void {
     if (this.#source !== undefined) {
       this.#source.unpipe(this.socket);
+      this.#source.off("error", this.#fail);
       // An open terminal that is read would keep the program alive.
       this.#source.pause();
     }
