@@ -157,10 +157,15 @@ describe("malformed archives", () => {
   it.each<[string, Buffer]>([
     ["in the middle of data", one.subarray(0, 700)],
     ["in the middle of a header", one.subarray(0, 300)],
-    ["in padding", one.subarray(0, 512 + 1005)],
+    ["in the padding of an extended header", pax("11 uid=123\n").subarray(0, 600)],
     ["after an extended header", pax("11 uid=123\n").subarray(0, 1024)],
   ])("end %s", (_, tar) => {
     expect(() => read(tar)).toThrow("invalid layer archive: unexpected end of the tar stream: invalid argument");
+  });
+
+  it("end in the padding of the last file, as umoci writes them", () => {
+    expect(read(one.subarray(0, 512 + 1005))).toEqual(read(one));
+    expect(read(one.subarray(0, 512 + 1000))).toEqual(read(one));
   });
 
   it.each<[string, Buffer, RegExp]>([

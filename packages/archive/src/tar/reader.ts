@@ -80,9 +80,13 @@ export class TarReader {
     }
   }
 
-  /** Checks that the archive ended between entries. An archive without its two zero blocks is complete too. */
+  /**
+   * Checks that the archive ended between entries. An archive without its two zero blocks is complete too, and one
+   * without the padding of its last file: umoci writes such layers, and Go's reader takes them.
+   */
   finish(): void {
-    const between = this.#state === "header" && this.#heldLength === 0 && !this.#hasMeta();
+    const isBetween = this.#state === "skip" || (this.#state === "header" && this.#heldLength === 0);
+    const between = isBetween && !this.#hasMeta();
     if (this.#state === "ended" || this.#state === "zero" || between) return;
     throw invalidArchive("unexpected end of the tar stream");
   }
