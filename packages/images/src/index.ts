@@ -12,6 +12,8 @@
  * @module
  */
 export { maxDocumentBytes, readDocument } from "./blobs.ts";
+export type { CommitSnapshotOptions } from "./commit.ts";
+export { commitSnapshot } from "./commit.ts";
 export type { ImageDescriptor } from "./descriptors.ts";
 export type { ImageRootfs, Index, Manifest } from "./documents.ts";
 export { parseImageDocument, readRootfs } from "./documents.ts";

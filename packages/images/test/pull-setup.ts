@@ -4,9 +4,11 @@
  * @module
  */
 import { createHash } from "node:crypto";
+import type { ContentStore } from "@ctrd/core/content";
 import type { CallContext } from "@ctrd/core/context";
 import { createContext } from "@ctrd/core/context";
 import { parseDigest } from "@ctrd/core/digests";
+import { isKind } from "@ctrd/core/errors";
 import type { Resolver } from "@ctrd/core/remotes";
 import { createRegistryResolver, registryHosts } from "@ctrd/registry";
 import {
@@ -72,13 +74,7 @@ export async function setUpPulls(): Promise<PullSetup> {
     async checkedDigests() {
       const found = new Set<string>();
       for await (const { digest } of stores.content.list(ctx, [])) {
-        const { algorithm, hex } = parseDigest(digest);
-        const reader = await stores.content.reader(ctx, digest);
-        const hash = createHash(algorithm);
-        for (let at = 0n; at < reader.size; at += 1n << 20n) hash.update(await reader.read(at, 1 << 20));
-        await reader.close();
-        if (hash.digest("hex") !== hex) throw new Error(`${digest} is stored with other bytes`);
-        found.add(digest);
+        if (await isRight(ctx, stores.content, digest)) found.add(digest);
       }
       return found;
     },
@@ -89,6 +85,23 @@ export async function setUpPulls(): Promise<PullSetup> {
       await registry[Symbol.asyncDispose]();
     },
   };
+}
+
+/** Whether a blob is still there, with the digest it is stored under. */
+async function isRight(ctx: CallContext, content: ContentStore, digest: string): Promise<boolean> {
+  const { algorithm, hex } = parseDigest(digest);
+  const hash = createHash(algorithm);
+  try {
+    const reader = await content.reader(ctx, digest);
+    for (let at = 0n; at < reader.size; at += 1n << 20n) hash.update(await reader.read(at, 1 << 20));
+    await reader.close();
+  } catch (error) {
+    // Collected since it was listed.
+    if (isKind(error, "not-found")) return false;
+    throw error;
+  }
+  if (hash.digest("hex") === hex) return true;
+  throw new Error(`${digest} is stored with other bytes`);
 }
 
 let seed = 5_000;
