@@ -9,6 +9,7 @@ import type { CallContext } from "@ctrd/core/context";
 import { createContext } from "@ctrd/core/context";
 import { canceled } from "@ctrd/core/errors";
 import type { Envelope } from "@ctrd/core/events";
+import type { Image as ImageRecord } from "@ctrd/core/images";
 import type { Logger } from "@ctrd/core/log";
 import { silentLogger } from "@ctrd/core/log";
 import type { NamespaceStore } from "@ctrd/core/namespaces";
@@ -176,12 +177,17 @@ export class Client implements AsyncDisposable {
 
   /** @throws ContainerdError `not-found` */
   async getImage(name: string, options: Abortable = {}): Promise<Image> {
-    return new Image(this, await this.images.get(this.context(options), name));
+    return this.imageOf(await this.images.get(this.context(options), name));
+  }
+
+  /** The image of a record that was read otherwise. */
+  imageOf(record: ImageRecord): Image {
+    return new Image(this, record);
   }
 
   async listImages(filters: readonly string[] = [], options: Abortable = {}): Promise<Image[]> {
     const records = await this.images.list(this.context(options), filters);
-    return records.map((record) => new Image(this, record));
+    return records.map((record) => this.imageOf(record));
   }
 
   /** Names a descriptor; an image of that name then points at it. */
@@ -191,7 +197,7 @@ export class Client implements AsyncDisposable {
     options: Abortable & { readonly labels?: LabelValues } = {},
   ): Promise<Image> {
     const record = await storeImage(this.context(options), this.images, name, target, labelsOf(options.labels));
-    return new Image(this, record);
+    return this.imageOf(record);
   }
 
   // ---- containers ------------------------------------------------------------------------------------------------

@@ -7,6 +7,7 @@ import type { Container as ContainerRecord } from "@ctrd/core/containers";
 import { failedPrecondition, isKind, notFound } from "@ctrd/core/errors";
 import type { Any, Descriptor, Mount } from "@ctrd/core/records";
 import { specTypeUrl, typeName } from "@ctrd/core/typeurl";
+import { commitSnapshot } from "@ctrd/images";
 import type { Process as ProcessSpec, Spec } from "@ctrd/oci";
 import { decodeSpec, encodeSpec } from "@ctrd/oci";
 import type { Client } from "./client.ts";
@@ -44,6 +45,18 @@ export interface DeleteContainerOptions extends Abortable {
   readonly kill?: boolean;
   /** Removes its snapshot as well. */
   readonly snapshot?: boolean;
+}
+
+/** Options of {@link Container.commit}. */
+export interface CommitContainerOptions extends Abortable {
+  /** Whether its task is paused meanwhile, which it is unless this is false. */
+  readonly pause?: boolean;
+  readonly author?: string;
+  readonly message?: string;
+  /** Changes the execution parameters (`Cmd`, `Env` …) of the new image. */
+  readonly configure?: (config: Readonly<Record<string, unknown>>) => Readonly<Record<string, unknown>>;
+  /** Labels of the new image. */
+  readonly labels?: LabelValues;
 }
 
 /** A container. Disposing deletes it with its task and its snapshot. */
@@ -182,6 +195,54 @@ export class Container implements AsyncDisposable {
       await unlessGone(this.#client.snapshotter(snapshotter).remove(ctx, snapshotKey));
     }
     await this.#client.services.containerService.delete(ctx, this.id);
+  }
+
+  /**
+   * Makes an image of the container: the layers of its own image, and what was written as one more.
+   *
+   * @throws ContainerdError `failed-precondition` when it has no snapshot, or one that does not stand on its image
+   */
+  async commit(name: string, options: CommitContainerOptions = {}): Promise<Image> {
+    const { image, snapshotter, snapshotKey } = await this.info(options);
+    if (snapshotKey === "") throw failedPrecondition(`commit container "${this.id}": it has no snapshot`);
+    const base = image === "" ? undefined : await (await this.image(options)).manifest(options);
+    const { signal: _signal, pause: _pause, labels: _labels, ...rest } = options;
+    const record = await this.#client.withLease(async (client) => {
+      const ctx = client.context(options);
+      const target = await this.#whilePaused(options, () =>
+        commitSnapshot(ctx, {
+          content: client.content,
+          comparer: client.services.diffService,
+          snapshotter: client.snapshotter(snapshotter),
+          key: snapshotKey,
+          ...(base === undefined ? {} : { base }),
+          ...rest,
+        }),
+      );
+      return (await client.createImage(name, target, options)).record;
+    }, options);
+    return this.#client.imageOf(record);
+  }
+
+  /** Runs `body`; a task that runs stands still meanwhile. */
+  async #whilePaused<T>(options: CommitContainerOptions, body: () => Promise<T>): Promise<T> {
+    const task = options.pause === false ? undefined : await this.#runningTask(options);
+    await task?.pause(options);
+    try {
+      return await body();
+    } finally {
+      await task?.resume();
+    }
+  }
+
+  async #runningTask(options: Abortable): Promise<Task | undefined> {
+    try {
+      const task = await this.task(options);
+      return (await task.status(options)).state === "running" ? task : undefined;
+    } catch (error) {
+      if (isKind(error, "not-found")) return undefined;
+      throw error;
+    }
   }
 
   async #deleteTask(options: DeleteContainerOptions): Promise<void> {

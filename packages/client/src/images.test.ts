@@ -1,6 +1,6 @@
 // Images between real registries, archives and daemons.
 import { createReadStream } from "node:fs";
-import { writeFile } from "node:fs/promises";
+import { readFile, writeFile } from "node:fs/promises";
 import { createGzip } from "node:zlib";
 import { Readable } from "node:stream";
 import type { TransferProgress } from "@ctrd/core/remotes";
@@ -8,7 +8,7 @@ import type { ImageHandlerWrapper } from "@ctrd/images";
 import { buildImage, buildIndex, busyboxImage, mustRun, pushImage } from "@ctrd/testkit/fixtures";
 import { expect, it } from "vitest";
 import { forEachDaemon, textOf } from "../test/harness.ts";
-import { connect } from "./index.ts";
+import { connect, nullIo } from "./index.ts";
 
 let seed = 0;
 /** An image that shares nothing with another. */
@@ -194,5 +194,42 @@ forEachDaemon("images", (h) => {
       expect(await task.wait()).toMatchObject({ exitCode: 0 });
     }
     await image.delete();
+  });
+
+  it("commit: what a container wrote becomes an image that runs, is pushed, and is read by skopeo", async () => {
+    const { client, registry, container, id, image } = h();
+    const name = `${registry.host}/test/committed:1`;
+    const made = await (async () => {
+      await using changed = await container("commit", ["sh", "-c", "rm /etc/hosts; echo new > /new; sleep 1000"]);
+      await using task = await changed.newTask({ io: nullIo });
+      await task.start();
+      const upper = `/proc/${task.pid}/root/new`;
+      await expect.poll(() => readFile(upper, "utf8").catch(() => "")).toBe("new\n");
+      const committed = await changed.commit(name, {
+        author: "tester",
+        message: "a test",
+        labels: { by: "commit" },
+        configure: (config) => ({ ...config, Cmd: ["sh", "-c", "cat /new; ls /etc"] }),
+      });
+      expect(await task.status()).toMatchObject({ state: "running" });
+      return committed;
+    })();
+    expect(made.name).toBe(name);
+    expect(made.labels.get("by")).toBe("commit");
+    expect((await made.manifest()).layers.map(({ digest }) => digest).slice(0, -1)).toEqual(
+      (await image.manifest()).layers.map(({ digest }) => digest),
+    );
+    await using again = await client.newContainer(id("committed"), { image: name });
+    await using task = await again.newTask();
+    await task.start();
+    expect(await textOf(task.stdout)).toBe("new\ngroup\nhostname\npasswd\nresolv.conf\n");
+    await client.push(name, made);
+    const inspected = await mustRun("skopeo", ["inspect", "--config", "--tls-verify=false", `docker://${name}`]);
+    const config = JSON.parse(inspected.stdout) as { author: string; history: { comment?: string }[] };
+    expect(config.author).toBe("tester");
+    expect(config.history.at(-1)).toMatchObject({ comment: "a test" });
+    const views = await Array.fromAsync(client.snapshotter("overlayfs").walk(client.context(), ["kind==view"]));
+    expect(views).toEqual([]);
+    await made.delete();
   });
 });

@@ -21,7 +21,7 @@ export type { ClientOptions } from "./client.ts";
 export { Client } from "./client.ts";
 export type { ConnectOptions } from "./connect.ts";
 export { connect } from "./connect.ts";
-export type { DeleteContainerOptions, FindTaskOptions, NewTaskOptions } from "./container.ts";
+export type { CommitContainerOptions, DeleteContainerOptions, FindTaskOptions, NewTaskOptions } from "./container.ts";
 export { Container } from "./container.ts";
 export type { EmbeddedDaemon } from "./embedded.ts";
 export { fromDaemon } from "./embedded.ts";

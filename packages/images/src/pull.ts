@@ -5,11 +5,11 @@
  */
 import type { ContentStore } from "@ctrd/core/content";
 import type { CallContext } from "@ctrd/core/context";
-import { withLease, withSignal } from "@ctrd/core/context";
+import { untilAborted, withLease, withSignal } from "@ctrd/core/context";
 import type { Applier } from "@ctrd/core/diff";
 import { canceled, isKind, messageOf, notImplemented } from "@ctrd/core/errors";
 import type { Image, ImageStore } from "@ctrd/core/images";
-import type { LeaseManager } from "@ctrd/core/leases";
+import type { Lease, LeaseManager } from "@ctrd/core/leases";
 import { hostPlatform } from "@ctrd/core/platforms";
 import type { Descriptor, Labels } from "@ctrd/core/records";
 import type { Fetcher, ProgressListener, Resolver } from "@ctrd/core/remotes";
@@ -174,14 +174,21 @@ export async function withTemporaryLease<T>(
 ): Promise<T> {
   // The caller's own lease does as well.
   if (ctx.lease !== undefined) return body(ctx);
+  const uncanceled = { ...ctx, signal: new AbortController().signal };
+  const remove = (lease: Lease): Promise<void> =>
+    leases.delete(uncanceled, lease.id).catch((error: unknown) => {
+      ctx.log.warn({ lease: lease.id, err: messageOf(error) }, "cannot remove a temporary lease, it will expire");
+    });
   const expires = new Date(Date.now() + leaseMs).toISOString();
-  const lease = await leases.create(ctx, { id: "", labels: new Map([["containerd.io/gc.expire", expires]]) });
+  // A creation that is broken off may have happened, under a name that nobody knows: it is let end.
+  const creating = leases.create(uncanceled, { id: "", labels: new Map([["containerd.io/gc.expire", expires]]) });
+  const lease = await untilAborted(creating, ctx.signal).catch((error: unknown) => {
+    creating.then(remove, () => {});
+    throw error;
+  });
   try {
     return await body(withLease(ctx, lease.id));
   } finally {
-    const uncanceled = { ...ctx, signal: new AbortController().signal };
-    await leases.delete(uncanceled, lease.id).catch((error: unknown) => {
-      ctx.log.warn({ lease: lease.id, err: messageOf(error) }, "cannot remove a temporary lease, it will expire");
-    });
+    await remove(lease);
   }
 }
