@@ -10,6 +10,7 @@ import type { Fetcher, ProgressListener, ServedBy } from "@ctrd/core/remotes";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { ImageDescriptor } from "./descriptors.ts";
 import { kindOfContent } from "./media-types.ts";
+import { SteppedWriter } from "./stepped-writer.ts";
 
 /** What fetching needs. */
 export interface FetchOptions {
@@ -131,15 +132,21 @@ async function fill(
   // A source that cannot start there starts at the beginning.
   let skip = offset - source.offset;
   let reported = offset;
-  for await (const chunk of source) {
-    const fresh = skip > 0n ? chunk.subarray(Number(skip < chunk.length ? skip : BigInt(chunk.length))) : chunk;
-    skip -= BigInt(chunk.length - fresh.length);
-    if (fresh.length === 0) continue;
-    await writer.write(fresh);
-    offset += BigInt(fresh.length);
-    if (offset - reported < progressStep) continue;
-    reported = offset;
-    report(offset, source.served);
+  const steps = new SteppedWriter(writer, descriptor.size - offset);
+  try {
+    for await (const chunk of source) {
+      const fresh = skip > 0n ? chunk.subarray(Number(skip < chunk.length ? skip : BigInt(chunk.length))) : chunk;
+      skip -= BigInt(chunk.length - fresh.length);
+      if (fresh.length === 0) continue;
+      await steps.write(fresh);
+      offset += BigInt(fresh.length);
+      if (offset - reported < progressStep) continue;
+      reported = offset;
+      report(offset, source.served);
+    }
+    await steps.flush();
+  } finally {
+    await steps.settled();
   }
   return source.served;
 }

@@ -10,7 +10,7 @@ import type { Descriptor } from "@ctrd/core/records";
 import type { OpenContent, OpenRange } from "./open-range.ts";
 
 /** Bytes of one piece. */
-export const pieceSize: bigint = 8n << 20n;
+export const pieceSize: bigint = 4n << 20n;
 /** How often a piece may break without a byte in between. */
 const maxTries = 5;
 const pauseMs = 100;
@@ -33,55 +33,91 @@ export async function* readPieces(
 ): AsyncGenerator<Uint8Array, void, undefined> {
   const abort = new AbortController();
   const signal = AbortSignal.any([ctx.signal, abort.signal]);
-  const window: Promise<Buffer>[] = [];
+  const window: Piece[] = [];
   let next = read.start;
   const more = (opened?: OpenRange): void => {
     if (next >= read.end) return;
     const from = next;
     const length = read.end - from < pieceSize ? read.end - from : pieceSize;
     next += length;
-    const piece = readPiece(read, from, length, signal, opened);
-    // Awaited in its turn; until then a failure is no unhandled rejection.
-    piece.catch(() => {});
-    window.push(piece);
+    window.push(new Piece((piece) => readPiece(piece, read, from, Number(length), signal, opened)));
   };
   try {
     more(first);
     while (window.length < read.pieces && next < read.end) more();
-    for (let piece = window.shift(); piece !== undefined; piece = window.shift()) {
-      const bytes = await piece;
+    for (let [piece] = window; piece !== undefined; [piece] = window) {
+      yield* piece.chunks();
+      window.shift();
       more();
-      yield bytes;
     }
   } finally {
     abort.abort(new Error("the fetch has ended"));
-    await Promise.allSettled(window);
+    await Promise.all(window.map((piece) => piece.ended));
+  }
+}
+
+/** Bytes that came and were not handed out yet: a piece at most. */
+class Piece {
+  /** Resolves when nothing comes any more; never rejects. */
+  readonly ended: Promise<void>;
+  #queue: Buffer[] = [];
+  #isEnded = false;
+  #failure: unknown;
+  #wake: (() => void) | undefined;
+
+  constructor(read: (piece: Piece) => Promise<void>) {
+    this.ended = read(this)
+      .catch((error: unknown) => void (this.#failure = error))
+      .then(() => {
+        this.#isEnded = true;
+        this.#wake?.();
+      });
+  }
+
+  push(chunk: Buffer): void {
+    this.#queue.push(chunk);
+    this.#wake?.();
+  }
+
+  /** What there is and what comes. @throws what the reading failed with */
+  async *chunks(): AsyncGenerator<Buffer, void, undefined> {
+    for (;;) {
+      const ready = this.#queue;
+      this.#queue = [];
+      yield* ready;
+      if (this.#queue.length > 0) continue;
+      if (this.#failure !== undefined) throw this.#failure;
+      if (this.#isEnded) return;
+      await new Promise<void>((resolve) => (this.#wake = resolve));
+    }
   }
 }
 
 /** One piece, from where it broke off when it did. */
 async function readPiece(
+  piece: Piece,
   { descriptor, open }: PiecewiseRead,
   from: bigint,
-  length: bigint,
+  length: number,
   signal: AbortSignal,
   opened: OpenRange | undefined,
-): Promise<Buffer> {
-  const bytes = Buffer.allocUnsafe(Number(length));
+): Promise<void> {
   let filled = 0;
   let current = opened;
   for (let tries = 1; ; tries++) {
     const before = filled;
     try {
       const at = from + BigInt(filled);
-      current ??= await open(at, length - BigInt(filled), signal);
+      current ??= await open(at, BigInt(length - filled), signal);
       for await (const chunk of withAbort(current, Number(at - current.offset), signal)) {
-        filled += chunk.copy(bytes, filled);
+        const wanted = chunk.subarray(0, length - filled);
+        filled += wanted.length;
+        if (wanted.length > 0) piece.push(wanted);
         // What a server without ranges sends beyond the piece is not waited for.
-        if (filled === bytes.length && !current.isPart) break;
+        if (filled === length && !current.isPart) break;
       }
-      if (filled === bytes.length) return bytes;
-      throw unavailable(`a piece ends after ${filled} of ${bytes.length} bytes`);
+      if (filled === length) return;
+      throw unavailable(`a piece ends after ${filled} of ${length} bytes`);
     } catch (error) {
       signal.throwIfAborted();
       if (filled > before) tries = 0;
