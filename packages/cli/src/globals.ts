@@ -26,9 +26,9 @@ export function addGlobalOptions(program: Command): void {
 }
 
 /** Declares a command. The options of the program may also follow it. */
-export function declare(parent: Command, signature: string, description: string): Command {
+export function declare(parent: Command, signature: string, description: string, hidden = false): Command {
   return parent
-    .command(signature)
+    .command(signature, { hidden })
     .description(description)
     .addOption(new Option("--address <socket>").hideHelp())
     .addOption(new Option("--namespace <name>").hideHelp())

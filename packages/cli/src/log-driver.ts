@@ -5,22 +5,22 @@
  * @module
  */
 import { spawn } from "node:child_process";
-import { closeSync, constants, openSync, writeFileSync } from "node:fs";
+import { closeSync, constants, openSync, readFileSync, writeFileSync } from "node:fs";
 import { Socket } from "node:net";
 import { join } from "node:path";
 import type { DriverOptions } from "./logs/driver-options.ts";
-import { readDriverOptions } from "./logs/driver-options.ts";
+import { readDriverOptions, readPid } from "./logs/driver-options.ts";
 import { LogWriter } from "./logs/log-writer.ts";
 
 const [stdoutFd, stderrFd, readyFd] = [3, 4, 5];
+/** How often it is looked whether the container's process has ended, and how long its last output may take then. */
+const watchMs = 200;
 /** A process that was left behind may keep streams open after a shim has asked for the end. */
 const graceMs = 5_000;
 
 function run(directory: string): void {
   const options = readDriverOptions(directory);
   const writer = new LogWriter(directory, options.rotation);
-  // Held until the end: without a writer the FIFO would end.
-  if (options.stdin !== undefined) openSync(options.stdin, constants.O_RDWR | constants.O_NONBLOCK);
   let open = 0;
   let ended = false;
   const end = (): void => {
@@ -41,18 +41,47 @@ function run(directory: string): void {
   follow(fifos === undefined ? stdoutFd : openFifo(fifos.stdout), "stdout");
   if (fifos === undefined) follow(stderrFd, "stderr");
   else if (fifos.stderr !== "") follow(openFifo(fifos.stderr), "stderr");
+  whenEnded(directory, end);
   process.on("SIGTERM", () => setTimeout(end, graceMs).unref());
   if (fifos === undefined) closeSync(readyFd);
-  else process.send?.("ready", () => process.disconnect());
+  else process.send?.("ready");
+}
+
+/** Calls `ended` once the process of the container is gone and its last output has had time to come. */
+function whenEnded(directory: string, ended: () => void): void {
+  let pid: number | undefined;
+  let began: string | undefined;
+  const timer = setInterval(() => {
+    pid ??= readPid(directory);
+    if (pid === undefined) return;
+    const start = startOf(pid);
+    began ??= start;
+    if (start !== undefined && start === began) return;
+    clearInterval(timer);
+    setTimeout(ended, watchMs);
+  }, watchMs);
+}
+
+/** When a process began, which tells it from a later one with its number; undefined when it is gone. */
+function startOf(pid: number): string | undefined {
+  try {
+    const stat = readFileSync(`/proc/${pid}/stat`, "utf8");
+    const [state, ...fields] = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
+    return state === "Z" ? undefined : fields[18];
+  } catch {
+    // ENOENT or ESRCH; whatever else it may be, there is nothing to watch.
+    return undefined;
+  }
 }
 
 function openFifo(path: string): number {
   return openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
 }
 
-function runAfter({ after = [] }: DriverOptions): void {
-  const [program, ...args] = after;
-  if (program !== undefined) spawn(program, args, { detached: true, stdio: "ignore" }).unref();
+function runAfter({ after }: DriverOptions): void {
+  const [program, ...args] = after?.command ?? [];
+  if (program === undefined) return;
+  spawn(program, args, { detached: true, stdio: "ignore", env: { ...process.env, ...after?.env } }).unref();
 }
 
 const directory = process.argv[2] ?? "";

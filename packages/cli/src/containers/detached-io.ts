@@ -3,21 +3,23 @@
  *
  * @module
  */
+import type { ChildProcess } from "node:child_process";
 import { fork } from "node:child_process";
 import { once } from "node:events";
-import { rm } from "node:fs/promises";
+import { mkdir, rm } from "node:fs/promises";
 import { join } from "node:path";
 import type { Container, IoCreator } from "@ctrd/client";
-import { logProgram } from "@ctrd/client";
+import { logProgram, nullIo } from "@ctrd/client";
 import type { TaskStdio } from "@ctrd/core/tasks";
 import { mkfifo } from "@ctrd/sys";
 import { CommandFailure } from "../failure.ts";
 import type { DriverOptions } from "../logs/driver-options.ts";
 import { writeDriverOptions } from "../logs/driver-options.ts";
-import { defaultRotation } from "../logs/log-writer.ts";
 import type { RotationOptions } from "../logs/log-writer.ts";
+import { defaultRotation } from "../logs/log-writer.ts";
 import type { Session } from "../session.ts";
-import { autoRemoveLabel, interactiveLabel, rotationLabel } from "./labels.ts";
+import { root, rootVariable } from "./directory.ts";
+import { autoRemoveLabel, rotationLabel } from "./labels.ts";
 import { programPath, selfCommand } from "./self.ts";
 
 /** How the files of a container's log are rotated. */
@@ -26,46 +28,60 @@ export function rotationOf({ labels }: Container): RotationOptions {
   return bytes && files ? { maxBytes: bytes, maxFiles: files } : defaultRotation;
 }
 
-/** Streams for a container that is started in the background. */
-export function detachedIo(session: Session, container: Container, directory: string, terminal: boolean): IoCreator {
+/** Streams for a container without input: the shim starts the logging program. */
+export function loggedIo(session: Session, container: Container, directory: string, terminal: boolean): IoCreator {
   return async (target) => {
-    const stdin = container.labels.get(interactiveLabel) === "true" ? join(directory, "stdin") : "";
-    if (stdin !== "") {
-      await rm(stdin, { force: true });
-      mkfifo(stdin, 0o600);
-    }
-    writeDriverOptions(directory, { ...driverOptions(session, container), ...(stdin === "" ? {} : { stdin }) });
-    const io = await logProgram(process.execPath, { [programPath("log-driver")]: directory }, { terminal })(target);
-    return { ...io, stdio: { ...io.stdio, stdin } };
+    writeDriverOptions(directory, driverOptions(session, container));
+    // One argument: shims do not keep the order of several.
+    return logProgram(process.execPath, { [programPath("log-driver")]: directory }, { terminal })(target);
   };
 }
 
-/** Hands the FIFOs of a task over to a logging program of its own, so that this one may go. */
-export async function handOver(
+/**
+ * Streams for a container with input, which shims do not give beside a logging program: FIFOs, and a logging program
+ * that we start. `started` gets it.
+ */
+export function fifoIo(
   session: Session,
   container: Container,
   directory: string,
-  { stdin, stdout, stderr }: TaskStdio,
-): Promise<void> {
-  writeDriverOptions(directory, {
-    ...driverOptions(session, container),
-    fifos: { stdout, stderr },
-    ...(stdin === "" ? {} : { stdin }),
-  });
+  terminal: boolean,
+  started: (driver: ChildProcess) => void,
+): IoCreator {
+  return async (target) => {
+    const fifos = join(directory, "io");
+    await rm(fifos, { recursive: true, force: true });
+    await mkdir(fifos, { mode: 0o700 });
+    const make = (name: string): string => {
+      mkfifo(join(fifos, name), 0o600);
+      return join(fifos, name);
+    };
+    const stdio = { stdin: make("stdin"), stdout: make("stdout"), stderr: terminal ? "" : make("stderr"), terminal };
+    started(await startDriver(session, container, directory, stdio));
+    return { ...(await nullIo(target)), stdio };
+  };
+}
+
+/** Starts a logging program that reads FIFOs, and goes on when this program does not. */
+export async function startDriver(
+  session: Session,
+  container: Container,
+  directory: string,
+  { stdout, stderr }: TaskStdio,
+): Promise<ChildProcess> {
+  writeDriverOptions(directory, { ...driverOptions(session, container), fifos: { stdout, stderr } });
   const driver = fork(programPath("log-driver"), [directory], { detached: true, stdio: "ignore", execArgv: [] });
   const [message] = (await Promise.race([once(driver, "message"), once(driver, "exit")])) as [unknown];
-  if (message !== "ready") throw new CommandFailure(`cannot detach: the logging program has ended (see ${directory})`);
-  driver.disconnect();
+  if (message !== "ready") throw new CommandFailure(`the logging program has ended at once (see ${directory})`);
+  if (driver.connected) driver.disconnect();
   driver.unref();
+  return driver;
 }
 
 function driverOptions(session: Session, container: Container): DriverOptions {
   const rotation = rotationOf(container);
   if (container.labels.get(autoRemoveLabel) !== "true") return { rotation };
-  const { address } = session;
-  const { namespace } = session.client;
-  return {
-    rotation,
-    after: selfCommand("--address", address, "--namespace", namespace, "container-ended", container.id),
-  };
+  const { address, client } = session;
+  const command = selfCommand("--address", address, "--namespace", client.namespace, "container-ended", container.id);
+  return { rotation, after: { command, env: { [rootVariable]: root() } } };
 }

@@ -10,9 +10,12 @@ import type { Container } from "@ctrd/client";
 import type { Session } from "../session.ts";
 import { directoryLabel } from "./labels.ts";
 
+/** The variable that sets the root. */
+export const rootVariable = "CTRD_CLI_ROOT";
+
 /** Root of the directories of all daemons and namespaces. */
-function root(): string {
-  return process.env["CTRD_CLI_ROOT"] || "/var/lib/ctrd-cli";
+export function root(): string {
+  return process.env[rootVariable] || "/var/lib/ctrd-cli";
 }
 
 /** Makes the directory of a new container. Containers of different daemons may have the same id. */

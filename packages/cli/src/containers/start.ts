@@ -3,14 +3,16 @@
  *
  * @module
  */
+import type { ChildProcess } from "node:child_process";
 import { join } from "node:path";
 import type { Container, Task } from "@ctrd/client";
 import { streams } from "@ctrd/client";
 import { messageOf } from "@ctrd/core/errors";
 import { CommandFailure } from "../failure.ts";
+import { writePid } from "../logs/driver-options.ts";
 import { LogWriter } from "../logs/log-writer.ts";
 import type { Session } from "../session.ts";
-import { detachedIo, handOver, rotationOf } from "./detached-io.ts";
+import { fifoIo, loggedIo, rotationOf, startDriver } from "./detached-io.ts";
 import { directoryOf, makeDirectory, removeDirectory } from "./directory.ts";
 import { copyOutput, inForeground } from "./foreground.ts";
 import { autoRemoveLabel, interactiveLabel } from "./labels.ts";
@@ -30,9 +32,21 @@ export async function startDetached(session: Session, container: Container): Pro
   const { signal } = session;
   await removeOldTask(session, container);
   const directory = directoryOf(container) ?? (await makeDirectory(session, container.id));
-  const io = detachedIo(session, container, directory, await hasTerminal(container));
-  const task = await starting(() => container.newTask({ io, signal }));
-  await startTask(task);
+  const terminal = await hasTerminal(container);
+  let driver: ChildProcess | undefined;
+  const io =
+    container.labels.get(interactiveLabel) === "true"
+      ? fifoIo(session, container, directory, terminal, (started) => (driver = started))
+      : loggedIo(session, container, directory, terminal);
+  try {
+    const task = await starting(() => container.newTask({ io, signal }));
+    writePid(directory, task.pid);
+    await startTask(task);
+  } catch (error) {
+    // Nobody will write what it would wait for.
+    driver?.kill("SIGKILL");
+    throw error;
+  }
 }
 
 /** Starts a container in front. @returns its exit code; 0 when it was left running */
@@ -59,7 +73,10 @@ export async function startAttached(session: Session, container: Container, opti
   const end = await inForeground(task, { ...options, terminal, stdin: task.stdin });
   if (end === "detached") {
     const { process: found } = await session.tasks.get(session.ctx, { containerId: container.id, execId: "" });
-    if (found !== undefined) await handOver(session, container, directory, found);
+    if (found !== undefined) {
+      await startDriver(session, container, directory, found);
+      writePid(directory, task.pid);
+    }
     // Closing our ends would remove the FIFOs.
     process.exit(0);
   }

@@ -4,13 +4,138 @@
  * @module
  */
 import type { Command } from "commander";
+import type { ExecFlags } from "../containers/exec.ts";
 import type { CreateFlags, RunFlags } from "../containers/flags.ts";
+import type { InspectFlags } from "../containers/inspect.ts";
+import type { RemoveFlags, StartFlags, StopFlags } from "../containers/lifecycle.ts";
+import type { ListFlags } from "../containers/list.ts";
+import type { AttachFlags, LogsFlags } from "../containers/logs.ts";
+import type { StatsFlags } from "../containers/stats.ts";
 import { declare } from "../globals.ts";
-import { withSession } from "./images.ts";
+import type { OutputFlags } from "../output/format.ts";
+import { addOutputFlags } from "../output/format.ts";
+import { parseCount, withSession } from "./images.ts";
 
 /** Declares `run`, `create`, … */
 export function declareContainerCommands(program: Command): void {
   declareRun(program);
+  declareLists(program);
+  declareAttached(program);
+  declareLives(program);
+}
+
+type Lifecycle = typeof import("../containers/lifecycle.ts");
+
+const lifecycle = (): Promise<Lifecycle> => import("../containers/lifecycle.ts");
+
+function declareLists(program: Command): void {
+  const list = addOutputFlags(declare(program, "ps", "list containers"), "print only ids")
+    .option("-a, --all", "also those that do not run")
+    .option("--no-trunc", "show ids and commands in full")
+    .option("-f, --filter <filter...>", "name=, id=, status=, ancestor=, label=")
+    .option("--last <count>", "the last ones that were made", parseCount)
+    .option("-l, --latest", "the last one that was made");
+  list.action((flags: ListFlags & { trunc?: boolean }) =>
+    withSession(list, async (session) =>
+      (await import("../containers/list.ts")).listContainers(session, { ...flags, noTrunc: flags.trunc === false }),
+    ),
+  );
+  const inspect = declare(program, "inspect <name...>", "print all that is known of containers and images, as JSON")
+    .option("--type <type>", "container, image")
+    .option("--format <text>", "json, or fields such as '{{.Id}} {{.Image}}'");
+  inspect.action((names: string[], flags: InspectFlags) =>
+    withSession(inspect, async (session) => (await import("../containers/inspect.ts")).inspect(session, names, flags)),
+  );
+  const top = addOutputFlags(declare(program, "top <container>", "list the processes of a container"));
+  top.action((name: string, flags: OutputFlags) =>
+    withSession(top, async (session) => (await import("../containers/stats.ts")).top(session, name, flags)),
+  );
+  const stats = addOutputFlags(declare(program, "stats [container...]", "show what containers use")).option(
+    "--no-stream",
+    "look once",
+  );
+  stats.action((names: string[], flags: StatsFlags) =>
+    withSession(stats, async (session) => (await import("../containers/stats.ts")).stats(session, names, flags)),
+  );
+}
+
+function declareAttached(program: Command): void {
+  const exec = declare(program, "exec <container> <command...>", "run a further process in a container")
+    .passThroughOptions()
+    .option("-i, --interactive", "give it our standard input")
+    .option("-t, --tty", "give it a terminal")
+    .option("-d, --detach", "in the background; its output is nobody's")
+    .option("-e, --env <name[=value]>", "set a variable", collect)
+    .option("--env-file <file>", "set variables from a file", collect)
+    .option("-w, --workdir <path>", "working directory")
+    .option("-u, --user <user[:group]>", "names or numbers")
+    .option("--privileged", "with all capabilities")
+    .option("--detach-keys <keys>", "keys that leave it running", "ctrl-p,ctrl-q");
+  exec.action((name: string, args: string[], flags: ExecFlags) =>
+    withSession(exec, async (session) => (await import("../containers/exec.ts")).exec(session, name, args, flags)),
+  );
+  const attach = declare(program, "attach <container>", "connect to a running container")
+    .option("--no-stdin", "only to its output")
+    .option("--detach-keys <keys>", "keys that leave it running", "ctrl-p,ctrl-q")
+    .option("--no-sig-proxy", "keep signals from it");
+  attach.action((name: string, flags: AttachFlags) =>
+    withSession(attach, async (session) => (await import("../containers/logs.ts")).attach(session, name, flags)),
+  );
+  const logs = declare(program, "logs <container>", "print what a container has written")
+    .option("-f, --follow", "go on as it writes")
+    .option("-t, --timestamps", "with times")
+    .option("-n, --tail <lines>", "only the last lines", "all")
+    .option("--since <time>", "only from then on: RFC 3339, or 10m")
+    .option("--until <time>", "only until then");
+  logs.action((name: string, flags: LogsFlags) =>
+    withSession(logs, async (session) => (await import("../containers/logs.ts")).logs(session, name, flags)),
+  );
+}
+
+function declareLives(program: Command): void {
+  const start = declare(program, "start <container...>", "start containers that were made or have ended")
+    .option("-a, --attach", "in front")
+    .option("--detach-keys <keys>", "keys that leave it running", "ctrl-p,ctrl-q");
+  start.action((names: string[], flags: StartFlags) =>
+    withSession(start, async (session) => (await lifecycle()).start(session, names, flags)),
+  );
+  const stop = declare(program, "stop <container...>", "ask containers to end, and after a while make them")
+    .option("-t, --time <seconds>", "how long to wait (10)")
+    .option("-s, --signal <signal>", "what to send (the image's, or SIGTERM)");
+  stop.action((names: string[], flags: StopFlags) =>
+    withSession(stop, async (session) => (await lifecycle()).stop(session, names, flags)),
+  );
+  const kill = declare(program, "kill <container...>", "send a signal to containers").option(
+    "-s, --signal <signal>",
+    "name or number",
+    "SIGKILL",
+  );
+  kill.action((names: string[], flags: { signal: string }) =>
+    withSession(kill, async (session) => (await lifecycle()).kill(session, names, flags.signal)),
+  );
+  const remove = declare(program, "rm <container...>", "remove containers").option(
+    "-f, --force",
+    "also those that run",
+  );
+  remove.action((names: string[], flags: RemoveFlags) =>
+    withSession(remove, async (session) => (await lifecycle()).remove(session, names, flags)),
+  );
+  for (const [name, description] of [
+    ["pause", "hold all processes of containers"],
+    ["unpause", "let them go on"],
+    ["wait", "wait until containers have ended, and print their exit codes"],
+  ] as const) {
+    const command = declare(program, `${name} <container...>`, description);
+    command.action((names: string[]) =>
+      withSession(command, async (session) => (await lifecycle())[name](session, names)),
+    );
+  }
+  const rename = declare(program, "rename <container> <name>", "give a container another name");
+  rename.action((from: string, to: string) =>
+    withSession(rename, async (session) => (await lifecycle()).rename(session, from, to)),
+  );
+  const ended = declare(program, "container-ended <id>", "remove a container with --rm once it has ended", true);
+  ended.action((id: string) => withSession(ended, async (session) => (await lifecycle()).containerEnded(session, id)));
 }
 
 function declareRun(program: Command): void {

@@ -55,14 +55,17 @@ export class LogWriter {
   /** Appends output, line by line. It is on disk for other processes when this returns. */
   write(stream: "stdout" | "stderr", data: Buffer): void {
     const time = new Date().toISOString();
-    const lines: string[] = [];
+    let lines = "";
     for (let at = 0; at < data.length;) {
       const feed = data.indexOf(lineFeed, at);
       const end = feed < 0 ? data.length : feed + 1;
-      lines.push(encode(time, stream, data.subarray(at, end)));
+      lines += encode(time, stream, data.subarray(at, end));
       at = end;
+      if (this.#bytes + lines.length < this.#rotation.maxBytes) continue;
+      this.#append(lines);
+      lines = "";
     }
-    this.#append(lines.join(""));
+    if (lines !== "") this.#append(lines);
   }
 
   /** Notes that no more comes from this run of the container. */
