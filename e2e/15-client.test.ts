@@ -127,7 +127,9 @@ describe.each(["ctrd", "containerd"] as const)("client of %s", (kind) => {
     const diffService = await openWalkingDiffer({ content: contentStore, temporary: directory(), workers: 1 });
     stack.defer(() => diffService.close());
     await using client = await open({ contentStore, diffService });
-    await pullAndRun(client, h.image, h.daemon.id("content"));
+    // The daemon sees no configuration that refers to the snapshots.
+    await using lease = await client.createLease();
+    await pullAndRun(lease.client, h.image, h.daemon.id("content"));
     expect(await blobs(client)).toBe(3);
     expect(await blobs(plain)).toBe(0);
     expect((await plain.listImages()).map(({ name }) => name)).toEqual([h.image]);
