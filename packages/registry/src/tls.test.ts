@@ -1,6 +1,9 @@
 // TLS and hosts.toml against the real docker-registry, with certificates made by openssl.
 import { createHash, randomBytes } from "node:crypto";
-import { mkdir, writeFile } from "node:fs/promises";
+import { mkdir, readFile, writeFile } from "node:fs/promises";
+import { createServer as createHttpServer } from "node:http";
+import { createServer as createHttpsServer } from "node:https";
+import type { AddressInfo } from "node:net";
 import { createServer } from "node:net";
 import { join } from "node:path";
 import { createContext } from "@ctrd/core/context";
@@ -260,41 +263,39 @@ describe("a registry without settings", () => {
 });
 
 it("sends no credentials over plain HTTP because an https registry names such a place for an upload", async () => {
-  const seen: (string | undefined)[] = [];
-  const { createServer: createHttps } = await import("node:https");
-  const { createServer: createHttp } = await import("node:http");
-  const { readFile } = await import("node:fs/promises");
+  const plainly: (string | undefined)[] = [];
   const credentials = { username: "user", secret: "s3cret" };
-  const sink = createHttp((request, response) => {
-    seen.push(request.headers.authorization);
+  const sink = createHttpServer((request, response) => {
+    plainly.push(request.headers.authorization);
     request.resume().on("end", () => response.writeHead(201).end());
   });
-  await new Promise<void>((resolve) => sink.listen(0, "127.0.0.1", resolve));
-  const { port } = sink.address() as { port: number };
-  const tls = {
-    cert: await readFile(join(directory.path, "server.crt")),
-    key: await readFile(join(directory.path, "server.key")),
-  };
-  const server = createHttps(tls, (request, response) => {
+  const [cert, key] = await Promise.all(["crt", "key"].map((end) => readFile(join(directory.path, `server.${end}`))));
+  const server = createHttpsServer({ cert, key }, (request, response) => {
     request.resume();
+    const location = `http://${request.headers.host}/upload?state=a%2Fb`;
     if (request.headers.authorization === undefined) {
       response.writeHead(401, { "www-authenticate": 'Basic realm="x"' }).end();
-    } else if (request.method === "POST") {
-      // The same name and port, but in plain.
-      response.writeHead(202, { location: `http://127.0.0.1:${port}/upload?state=a%2Fb` }).end();
-    } else response.writeHead(404).end();
+    } else if (request.method === "POST") response.writeHead(202, { location }).end();
+    else response.writeHead(404).end();
   });
-  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  // Both on one port, as behind a proxy that knows only http.
+  const both = createServer((socket) => {
+    socket.once("data", (first) => {
+      socket.pause();
+      socket.unshift(first);
+      (first[0] === 0x16 ? server : sink).emit("connection", socket);
+      socket.resume();
+    });
+  });
+  await new Promise<void>((resolve) => both.listen(0, "127.0.0.1", resolve));
   try {
-    const { port: securePort } = server.address() as { port: number };
-    await configure("upload.test", `server = "https://127.0.0.1:${securePort}"\nca = "../../ca.crt"\n`);
+    const { port } = both.address() as AddressInfo;
+    await configure("upload.test", `server = "https://127.0.0.1:${port}"\nca = "../../ca.crt"\n`);
     const authorizer = (host: string) => createAuthorizer(host, () => Promise.resolve(credentials));
     await pushBlob(resolver({ authorizer }), "upload.test/test/image:1");
-    expect(seen).toEqual([undefined]);
+    expect(plainly).toEqual([undefined]);
   } finally {
-    for (const one of [sink, server]) {
-      one.closeAllConnections();
-      await new Promise((resolve) => one.close(resolve));
-    }
+    for (const one of [sink, server]) one.closeAllConnections();
+    await new Promise((resolve) => both.close(resolve));
   }
 });
