@@ -5,6 +5,8 @@ import { runOk, until } from "./command.ts";
 export interface Terminal extends AsyncDisposable {
   /** Types a line and Enter. */
   type(line: string): Promise<void>;
+  /** Presses keys, by tmux's names: `C-c`. */
+  keys(...names: string[]): Promise<void>;
   /** Waits until the whole text of the terminal matches. */
   waitFor(pattern: RegExp): Promise<void>;
   resize(columns: number, rows: number): Promise<void>;
@@ -23,6 +25,9 @@ export async function openTerminal(socket: string, columns: number, rows: number
     async type(line) {
       await tmux("send-keys", "-l", line);
       await tmux("send-keys", "Enter");
+    },
+    async keys(...names) {
+      await tmux("send-keys", ...names);
     },
     async waitFor(pattern) {
       try {

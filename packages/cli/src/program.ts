@@ -5,6 +5,7 @@
  */
 import { Command, CommanderError } from "commander";
 import { daemonCommands } from "./command-line.ts";
+import { declareCompletion } from "./declare/completion.ts";
 import { declareContainerCommands } from "./declare/containers.ts";
 import { declareImageCommands } from "./declare/images.ts";
 import { declareSystemCommands } from "./declare/system.ts";
@@ -37,6 +38,7 @@ export function createProgram(): Command {
   declareContainerCommands(program);
   declareImageCommands(program);
   declareSystemCommands(program);
+  declareCompletion(program);
   program.addHelpText("after", `\nOf the daemon's program: ${daemonCommands.join(", ")} (see ctrd serve --help)`);
   return program;
 }

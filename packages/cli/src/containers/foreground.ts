@@ -44,7 +44,11 @@ export async function inForeground(process_: ContainerProcess, options: Foregrou
   using _terminal = terminal ? useTerminal(process_, process.stdin, process.stdout) : undefined;
   using _signals = options.forwardSignals ? forwardSignals(process_) : undefined;
   const keys = terminal && process.stdin.isTTY ? parseDetachKeys(options.detachKeys) : [];
-  const filter = new DetachFilter(keys, () => detached.resolve("detached"));
+  const filter = new DetachFilter(keys, () => {
+    // What comes next begins its own line.
+    process.stdout.write("\r\n");
+    detached.resolve("detached");
+  });
   if (stdin !== undefined) process.stdin.pipe(filter).pipe(stdin);
   try {
     return await Promise.race([exit, detached.promise]);

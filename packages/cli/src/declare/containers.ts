@@ -24,9 +24,8 @@ export function declareContainerCommands(program: Command): void {
   declareLives(program);
 }
 
-type Lifecycle = typeof import("../containers/lifecycle.ts");
-
-const lifecycle = (): Promise<Lifecycle> => import("../containers/lifecycle.ts");
+// oxlint-disable-next-line typescript/explicit-function-return-type
+const lifecycle = () => import("../containers/lifecycle.ts");
 
 function declareLists(program: Command): void {
   const list = addOutputFlags(declare(program, "ps", "list containers"), "print only ids")
