@@ -3,8 +3,8 @@ import { createHash, randomBytes } from "node:crypto";
 import { mkdir, readFile, writeFile } from "node:fs/promises";
 import { createServer as createHttpServer } from "node:http";
 import { createServer as createHttpsServer } from "node:https";
-import type { AddressInfo } from "node:net";
-import { createServer } from "node:net";
+import type { AddressInfo, Server } from "node:net";
+import { connect, createServer } from "node:net";
 import { join } from "node:path";
 import { createContext } from "@ctrd/core/context";
 import { silentLogger } from "@ctrd/core/log";
@@ -278,24 +278,29 @@ it("sends no credentials over plain HTTP because an https registry names such a 
     } else if (request.method === "POST") response.writeHead(202, { location }).end();
     else response.writeHead(404).end();
   });
+  const listen = async (one: Server): Promise<number> => {
+    await new Promise<void>((resolve) => one.listen(0, "127.0.0.1", resolve));
+    return (one.address() as AddressInfo).port;
+  };
+  const ports = { tls: await listen(server), plain: await listen(sink) };
   // Both on one port, as behind a proxy that knows only http.
   const both = createServer((socket) => {
+    socket.on("error", () => {});
     socket.once("data", (first) => {
-      socket.pause();
-      socket.unshift(first);
-      (first[0] === 0x16 ? server : sink).emit("connection", socket);
-      socket.resume();
+      const inner = connect(first[0] === 0x16 ? ports.tls : ports.plain, "127.0.0.1");
+      inner.on("error", () => {});
+      inner.write(first);
+      socket.pipe(inner).pipe(socket);
     });
   });
-  await new Promise<void>((resolve) => both.listen(0, "127.0.0.1", resolve));
+  const port = await listen(both);
   try {
-    const { port } = both.address() as AddressInfo;
     await configure("upload.test", `server = "https://127.0.0.1:${port}"\nca = "../../ca.crt"\n`);
     const authorizer = (host: string) => createAuthorizer(host, () => Promise.resolve(credentials));
     await pushBlob(resolver({ authorizer }), "upload.test/test/image:1");
     expect(plainly).toEqual([undefined]);
   } finally {
     for (const one of [sink, server]) one.closeAllConnections();
-    await new Promise((resolve) => both.close(resolve));
+    await Promise.all([sink, server, both].map((one) => new Promise((resolve) => one.close(resolve))));
   }
 });
