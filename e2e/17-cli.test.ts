@@ -188,14 +188,16 @@ peerTest("5: a terminal: progress, a shell, Ctrl-C, size, detach keys, attach", 
   await terminal.type(`clear; PATH=${h.daemon.dir}:$PATH; ctrd pull ${big}`);
   await terminal.waitFor(new RegExp(`layer [0-9a-f]{12} +extracted[^]*${big.slice(-20)}: sha256:`));
   await terminal.type(`clear; ctrd run -it --name tty ${h.image} sh`);
-  await terminal.waitFor(/\/ # /);
+  await terminal.waitFor(/\/ #/);
   await terminal.type("stty size");
   await terminal.waitFor(/30 100/);
   await terminal.resize(90, 20);
   await terminal.type("stty size");
   await terminal.waitFor(/20 90/);
-  await terminal.type("sleep 1000");
+  await terminal.type("echo asleep; sleep 1000");
+  await terminal.waitFor(/^asleep/m);
   await terminal.keys("C-c");
+  await terminal.waitFor(/\^C/);
   await terminal.type("echo code $?");
   await terminal.waitFor(/code 130/);
   await terminal.keys("C-p", "C-q");

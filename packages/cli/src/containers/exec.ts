@@ -46,8 +46,8 @@ export async function exec(session: Session, name: string, args: readonly string
     [added.stderr, process.stderr],
   ]);
   session.interruption.release();
-  await startExec(added);
-  const end = await inForeground(added, { terminal: tty, detachKeys, forwardSignals: true, stdin: added.stdin });
+  const begin = (): Promise<void> => startExec(added);
+  const end = await inForeground(added, { terminal: tty, detachKeys, forwardSignals: true, stdin: added.stdin, begin });
   // What it writes from now on is nobody's.
   if (end === "detached") process.exit(0);
   await added.delete();

@@ -6,7 +6,7 @@
 import type { Readable, Writable } from "node:stream";
 import type { ContainerProcess } from "@ctrd/client";
 import { useTerminal } from "@ctrd/client";
-import { isKind } from "@ctrd/core/errors";
+import { kindOf } from "@ctrd/core/errors";
 import { DetachFilter, parseDetachKeys } from "./detach-keys.ts";
 
 /** How a process is in the foreground. */
@@ -17,6 +17,8 @@ export interface ForegroundOptions {
   readonly forwardSignals: boolean;
   /** Where input goes; none: there is no input. */
   readonly stdin: Writable | undefined;
+  /** Starts the process. Our terminal is raw by then: what it writes first may ask the terminal for an answer. */
+  begin?(): Promise<void>;
 }
 
 const forwarded = ["SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT", "SIGUSR1", "SIGUSR2"] as const;
@@ -36,12 +38,18 @@ export function copyOutput(
   return Promise.all(ends).then(() => {});
 }
 
-/** Gives a started process our input, signals and size until it ends or the detach keys are pressed. */
+/** Gives a process our input, signals and size until it ends or the detach keys are pressed. */
 export async function inForeground(process_: ContainerProcess, options: ForegroundOptions): Promise<ForegroundEnd> {
   const { terminal, stdin } = options;
   const detached = Promise.withResolvers<ForegroundEnd>();
-  const exit = process_.wait().then(({ exitCode }): ForegroundEnd => ({ exitCode }));
   using _terminal = terminal ? useTerminal(process_, process.stdin, process.stdout) : undefined;
+  if (options.begin !== undefined) {
+    await options.begin();
+    const { columns, rows, isTTY } = process.stdout;
+    // The one before the start may have come too early.
+    if (terminal && isTTY) await resize(process_, columns, rows);
+  }
+  const exit = process_.wait().then(({ exitCode }): ForegroundEnd => ({ exitCode }));
   using _signals = options.forwardSignals ? forwardSignals(process_) : undefined;
   const keys = terminal && process.stdin.isTTY ? parseDetachKeys(options.detachKeys) : [];
   const filter = new DetachFilter(keys, () => {
@@ -63,12 +71,24 @@ export async function inForeground(process_: ContainerProcess, options: Foregrou
   }
 }
 
+async function resize(target: ContainerProcess, columns: number, rows: number): Promise<void> {
+  await unlessEnded(() => target.resize(columns, rows));
+}
+
+/** Does something to a process that may have just ended. */
+async function unlessEnded(body: () => Promise<void>): Promise<void> {
+  try {
+    await body();
+  } catch (error) {
+    const kind = kindOf(error);
+    // Shims answer `unknown` when the terminal is gone already.
+    if (kind !== "not-found" && kind !== "failed-precondition" && kind !== "unknown") throw error;
+  }
+}
+
 function forwardSignals(target: ContainerProcess): Disposable {
   const forward = (name: NodeJS.Signals): void => {
-    target.kill(name).catch((error: unknown) => {
-      // It has just ended.
-      if (!isKind(error, "not-found") && !isKind(error, "failed-precondition")) throw error;
-    });
+    void unlessEnded(() => target.kill(name));
   };
   for (const name of forwarded) process.on(name, forward);
   return {

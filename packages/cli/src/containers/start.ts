@@ -69,8 +69,8 @@ export async function startAttached(session: Session, container: Container, opti
   ]);
   // From here on signals are the container's.
   session.interruption.release();
-  await startTask(task);
-  const end = await inForeground(task, { ...options, terminal, stdin: task.stdin });
+  const begin = (): Promise<void> => startTask(task);
+  const end = await inForeground(task, { ...options, terminal, stdin: task.stdin, begin });
   if (end === "detached") {
     const { process: found } = await session.tasks.get(session.ctx, { containerId: container.id, execId: "" });
     if (found !== undefined) {
