@@ -110,7 +110,8 @@ peerTest("16: mirrors: a dead one, one without the image, and one that breaks of
 peerTest("16: a ctr that is killed in the middle of a pull: the daemon stops within a second", [ctr2], async () => {
   const built = await image();
   const name = (await pushImage(h.registry, "e2e/killed", "1", built)).replace(h.registry.host, proxy.host);
-  proxy.onRequest(({ url }) => (url.includes("/blobs/") ? { stallAfter: 10 } : undefined));
+  const layer = built.layers[0]?.descriptor.digest ?? "";
+  proxy.onRequest(({ url }) => (url.includes(layer) ? { stallAfter: 10 } : undefined));
   const child = spawn(ctr2, [...h.daemon.flags(), "images", "pull", "--plain-http", name], {
     env: { ...process.env, TMPDIR: h.daemon.tmp },
     stdio: "ignore",
