@@ -45,8 +45,11 @@ export async function exec(session: Session, name: string, args: readonly string
     [added.stdout, process.stdout],
     [added.stderr, process.stderr],
   ]);
-  session.interruption.release();
-  const begin = (): Promise<void> => startExec(added);
+  const begin = (): Promise<void> => {
+    // From here on signals are the process's alone.
+    session.interruption.release();
+    return startExec(added);
+  };
   const end = await inForeground(added, { terminal: tty, detachKeys, forwardSignals: true, stdin: added.stdin, begin });
   // What it writes from now on is nobody's.
   if (end === "detached") process.exit(0);

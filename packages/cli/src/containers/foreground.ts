@@ -17,7 +17,7 @@ export interface ForegroundOptions {
   readonly forwardSignals: boolean;
   /** Where input goes; none: there is no input. */
   readonly stdin: Writable | undefined;
-  /** Starts the process. Our terminal is raw by then: what it writes first may ask the terminal for an answer. */
+  /** Starts the process. Signals are passed on by then, and our terminal is raw: what it writes first may ask the terminal for an answer. */
   begin?(): Promise<void>;
 }
 
@@ -43,6 +43,7 @@ export async function inForeground(process_: ContainerProcess, options: Foregrou
   const { terminal, stdin } = options;
   const detached = Promise.withResolvers<ForegroundEnd>();
   using _terminal = terminal ? useTerminal(process_, process.stdin, process.stdout) : undefined;
+  using _signals = options.forwardSignals ? forwardSignals(process_) : undefined;
   if (options.begin !== undefined) {
     await options.begin();
     const { columns, rows, isTTY } = process.stdout;
@@ -50,7 +51,6 @@ export async function inForeground(process_: ContainerProcess, options: Foregrou
     if (terminal && isTTY) await resize(process_, columns, rows);
   }
   const exit = process_.wait().then(({ exitCode }): ForegroundEnd => ({ exitCode }));
-  using _signals = options.forwardSignals ? forwardSignals(process_) : undefined;
   const keys = terminal && process.stdin.isTTY ? parseDetachKeys(options.detachKeys) : [];
   const filter = new DetachFilter(keys, () => {
     // What comes next begins its own line.

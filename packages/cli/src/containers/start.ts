@@ -67,9 +67,11 @@ export async function startAttached(session: Session, container: Container, opti
     [task.stdout, process.stdout],
     [task.stderr, process.stderr],
   ]);
-  // From here on signals are the container's.
-  session.interruption.release();
-  const begin = (): Promise<void> => startTask(task);
+  const begin = (): Promise<void> => {
+    // From here on signals are the container's alone.
+    session.interruption.release();
+    return startTask(task);
+  };
   const end = await inForeground(task, { ...options, terminal, stdin: task.stdin, begin });
   if (end === "detached") {
     const { process: found } = await session.tasks.get(session.ctx, { containerId: container.id, execId: "" });
