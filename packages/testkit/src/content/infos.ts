@@ -28,8 +28,10 @@ export function infoTests({ withStore }: Harness): void {
   test(
     "lists all blobs, or those a filter names",
     withStore(async (opened) => {
-      const digests: string[] = [];
-      for (let i = 0; i < 150; i++) digests.push(await writeBlob(opened, sample(`list ${i}`, i + 1)));
+      // At the same time: one after the other, 150 flushes take half a minute on a busy disk.
+      const digests = await Promise.all(
+        Array.from({ length: 150 }, (_, i) => writeBlob(opened, sample(`list ${i}`, i + 1))),
+      );
       expect(await listDigests(opened)).toEqual([...digests].sort());
       const [first = "", second = ""] = digests;
       expect(await listDigests(opened, `digest==${first}`)).toEqual([first]);
