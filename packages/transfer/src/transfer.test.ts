@@ -1,6 +1,6 @@
 // The Transfer service of a real daemon, over its socket, as a client of containerd 2.x uses it.
-import { createReadStream, createWriteStream } from "node:fs";
-import { once } from "node:events";
+import { createReadStream } from "node:fs";
+import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { StreamInit, StreamingDefinition } from "@ctrd/api/services/streaming/v1/streaming";
 import { TransferDefinition } from "@ctrd/api/services/transfer/v1/transfer";
@@ -344,8 +344,7 @@ describe("an import", () => {
 describe("other transfers", () => {
   it("echo an archive", async () => {
     const file = join(directory.path, "echo.bin");
-    createWriteStream(file).end(Buffer.alloc(300_000, "x"));
-    await once(createReadStream(file).resume(), "close");
+    await writeFile(file, Buffer.alloc(300_000, "x"));
     const [from, to] = [await openStream("import"), await openStream("export")];
     const sending = sendFile(file, from.call);
     const source = any(
