@@ -30,6 +30,18 @@ function makeTree(root: string, files: number): void {
 
 const threads = (): number => readdirSync("/proc/self/task").length;
 
+/** Threads, once those of the tests before have ended. */
+async function settledThreads(): Promise<number> {
+  let count = threads();
+  for (let unchanged = 0; unchanged < 10;) {
+    await sleep(20);
+    const now = threads();
+    unchanged = now === count ? unchanged + 1 : 0;
+    count = now;
+  }
+  return count;
+}
+
 it.each([10, 500])("measures a tree of %i files as du does", async (files) => {
   const root = join(directory, "tree");
   makeTree(root, files);
@@ -84,7 +96,7 @@ it("stops waiting on abort", async () => {
 it("ends idle threads and starts new ones", async () => {
   const module = new URL("./tree-worker.ts", import.meta.url);
   const pool = new TaskPool(module, { threads: 3, idleMillis: 50 });
-  const before = threads();
+  const before = await settledThreads();
   await Promise.all(Array.from({ length: 10 }, () => pool.run("diskUsage", directory)));
   expect(threads()).toBeGreaterThan(before);
   for (let i = 0; i < 100 && threads() > before; i++) await sleep(20);
@@ -113,7 +125,7 @@ it("rejects calls of a thread that cannot start, and goes on with a new one", as
 });
 
 it("does not keep a thread for an argument that cannot be handed to it", async () => {
-  const before = threads();
+  const before = await settledThreads();
   const pool = new TaskPool(new URL("./tree-worker.ts", import.meta.url), { idleMillis: 50 });
   await expect(pool.run("removeTree", () => {})).rejects.toThrow(/could not be cloned/);
   await vi.waitFor(() => expect(threads()).toBe(before), { timeout: 5000 });
