@@ -1,8 +1,7 @@
 /** A single executable made by `ctrd build`, on a machine that has nothing of what it was made from. */
 import { mkdirSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import type { TestDaemon } from "@ctrd/testkit/fixtures";
-import { connects, runCommand, startBackground, waitUntilReady } from "@ctrd/testkit/fixtures";
+import { startDaemon as startProgram } from "@ctrd/testkit/fixtures";
 import { findProgram } from "./command.ts";
 import { Daemon } from "./daemon.ts";
 
@@ -24,28 +23,11 @@ export async function startBinary(binary: string, dir: string, environment: Node
   mkdirSync(tmp, { recursive: true });
   const directories = `version = 3\nroot = "${root}"\nstate = "${state}"\n`;
   writeFileSync(config, `${directories}[grpc]\naddress = "${address}"\n[ttrpc]\naddress = "${address}.ttrpc"\n`);
-  const start = async (): ReturnType<typeof startBackground> => {
-    const options = { env: { ...environment, TMPDIR: tmp }, cwd: dir };
-    const started = await startBackground(binary, ["--config", config], log, options);
-    await waitUntilReady(binary, started, () => connects(address));
-    return started;
-  };
-  let running = await start();
-  const fixture: TestDaemon = {
-    ...{ address, root, state, config },
-    get pid() {
-      return running.pid;
-    },
-    logs: () => running.output(),
-    stop: () => running.stop("SIGTERM"),
-    kill9: () => running.stop("SIGKILL"),
-    async restart() {
-      await running.stop("SIGTERM");
-      running = await start();
-    },
-    ctr: (args, options = {}) =>
-      runCommand("ctr", ["--address", address, "--namespace", options.namespace ?? "default", ...args], options),
-    [Symbol.asyncDispose]: () => running.stop("SIGTERM"),
-  };
+  const fixture = await startProgram({
+    ...{ name: binary, program: binary, args: ["--config", config], address, root, state, config, logFile: log },
+    env: { ...environment, TMPDIR: tmp },
+    cwd: dir,
+    cleanUp: () => Promise.resolve(),
+  });
   return new Daemon("ctrd", dir, fixture);
 }

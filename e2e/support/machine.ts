@@ -3,8 +3,7 @@
  */
 import { mkdirSync, readdirSync, realpathSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import type { TestDaemon } from "@ctrd/testkit/fixtures";
-import { connects, nodeBinary, runCommand, startBackground, waitUntilReady } from "@ctrd/testkit/fixtures";
+import { nodeBinary, startDaemon as startProgram } from "@ctrd/testkit/fixtures";
 import { run, runOk } from "./command.ts";
 import { Daemon } from "./daemon.ts";
 import { npmConfig } from "./npm-registry.ts";
@@ -77,27 +76,10 @@ address = "${address}.ttrpc"
   );
   const args = [join(app, "node_modules/.bin/ctrd"), "--app", app, "--config", file];
   const env = { ...process.env, ...machine.env, TMPDIR: tmp };
-  const start = async (): ReturnType<typeof startBackground> => {
-    const started = await startBackground(join(machine.env["PATH"] ?? "", "node"), args, log, { env, cwd: app });
-    await waitUntilReady(`ctrd of ${app}`, started, () => connects(address));
-    return started;
-  };
-  let running = await start();
-  const fixture: TestDaemon = {
-    ...{ address, root, state, config: file },
-    get pid() {
-      return running.pid;
-    },
-    logs: () => running.output(),
-    stop: () => running.stop("SIGTERM"),
-    kill9: () => running.stop("SIGKILL"),
-    async restart() {
-      await running.stop("SIGTERM");
-      running = await start();
-    },
-    ctr: (ctrArgs, options = {}) =>
-      runCommand("ctr", ["--address", address, "--namespace", options.namespace ?? "default", ...ctrArgs], options),
-    [Symbol.asyncDispose]: () => running.stop("SIGTERM"),
-  };
+  const program = join(machine.env["PATH"] ?? "", "node");
+  const fixture = await startProgram({
+    ...{ name: `ctrd of ${app}`, program, args, address, root, state, config: file, logFile: log, env, cwd: app },
+    cleanUp: () => Promise.resolve(),
+  });
   return new Daemon("ctrd", dir, fixture);
 }
