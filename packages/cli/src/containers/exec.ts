@@ -1,7 +1,6 @@
 import { randomBytes } from "node:crypto";
-import type { Container, ExecProcess, Task } from "@ctrd/client";
+import type { Container, Task } from "@ctrd/client";
 import { nullIo, streams } from "@ctrd/client";
-import { messageOf } from "@ctrd/core/errors";
 import type { Process, Spec } from "@ctrd/oci";
 import { applyOptions, withCapabilities, withCwd, withEnv, withEnvFile, withTty, withUser } from "@ctrd/oci";
 import { CommandFailure } from "../failure.ts";
@@ -10,6 +9,10 @@ import { defaultDetachKeys } from "./detach-keys.ts";
 import { findContainer } from "./find.ts";
 import { copyOutput, inForeground } from "./foreground.ts";
 import { runningTask } from "./lifecycle.ts";
+import { startOrDelete, starting } from "./start-failure.ts";
+
+/** Exit code when the process cannot be started. */
+const failed = 1;
 
 /** Flags of `ctrd exec`. */
 export interface ExecFlags {
@@ -36,9 +39,11 @@ export async function exec(session: Session, name: string, args: readonly string
   const task = await runningTask(session, container);
   const spec = await processOf(session, container, task, args, flags);
   const io = detach ? nullIo : streams({ stdin: interactive, terminal: tty });
-  const added = await starting(() => task.exec(`exec-${randomBytes(8).toString("hex")}`, { process: spec, io }));
+  const added = await starting(failed, () =>
+    task.exec(`exec-${randomBytes(8).toString("hex")}`, { process: spec, io }),
+  );
   if (detach) {
-    await startExec(added);
+    await startOrDelete(failed, added);
     return;
   }
   const copied = copyOutput([
@@ -48,7 +53,7 @@ export async function exec(session: Session, name: string, args: readonly string
   const begin = (): Promise<void> => {
     // From here on signals are the process's alone.
     session.interruption.release();
-    return startExec(added);
+    return startOrDelete(failed, added);
   };
   const end = await inForeground(added, { terminal: tty, detachKeys, forwardSignals: true, stdin: added.stdin, begin });
   // What it writes from now on is nobody's.
@@ -82,27 +87,4 @@ async function processOf(
     ...(privileged ? [withCapabilities("ALL")] : []),
   ]);
   return { ...spec.process, args: [...args], terminal: tty };
-}
-
-async function startExec(added: ExecProcess): Promise<void> {
-  try {
-    await starting(() => added.start());
-  } catch (error) {
-    await added.delete({ kill: true });
-    throw error;
-  }
-}
-
-async function starting<T>(body: () => Promise<T>): Promise<T> {
-  try {
-    return await body();
-  } catch (error) {
-    const message = messageOf(error);
-    const exitCode = /executable file not found|no such file/.test(message)
-      ? 127
-      : /permission denied/.test(message)
-        ? 126
-        : 1;
-    throw new CommandFailure(message.replace(/: unknown$/, ""), { exitCode, cause: error });
-  }
 }

@@ -7,7 +7,6 @@ import type { ChildProcess } from "node:child_process";
 import { join } from "node:path";
 import type { Container, Task } from "@ctrd/client";
 import { streams } from "@ctrd/client";
-import { messageOf } from "@ctrd/core/errors";
 import { CommandFailure } from "../failure.ts";
 import { writePid } from "../logs/driver-options.ts";
 import { LogWriter } from "../logs/log-writer.ts";
@@ -16,6 +15,7 @@ import { fifoIo, loggedIo, rotationOf, startDriver } from "./detached-io.ts";
 import { directoryOf, makeDirectory, removeDirectory } from "./directory.ts";
 import { copyOutput, inForeground } from "./foreground.ts";
 import { autoRemoveLabel, interactiveLabel } from "./labels.ts";
+import { startOrDelete, starting } from "./start-failure.ts";
 import { noteExit, taskOf } from "./state.ts";
 
 /** How a container is started in front. */
@@ -24,8 +24,8 @@ export interface AttachOptions {
   readonly forwardSignals: boolean;
 }
 
-/** Exit codes of a program that cannot be run, as shells and Docker have them. */
-const exitCodes = { failed: 125, notExecutable: 126, notFound: 127 } as const;
+/** Exit code when the container cannot be started, as Docker has it. */
+const failed = 125;
 
 /** Starts a container in the background. */
 export async function startDetached(session: Session, container: Container): Promise<void> {
@@ -39,9 +39,9 @@ export async function startDetached(session: Session, container: Container): Pro
       ? fifoIo(session, container, directory, terminal, (started) => (driver = started))
       : loggedIo(session, container, directory, terminal);
   try {
-    const task = await starting(() => container.newTask({ io, signal }));
+    const task = await starting(failed, () => container.newTask({ io, signal }));
     writePid(directory, task.pid);
-    await startTask(task);
+    await startOrDelete(failed, task);
   } catch (error) {
     // Nobody will write what it would wait for.
     driver?.kill("SIGKILL");
@@ -59,7 +59,9 @@ export async function startAttached(session: Session, container: Container, opti
   // In our own directory they stay when we leave.
   const fifoDirectory = join(directory, "io");
   const io = streams({ stdin: interactive, terminal });
-  const task = await starting(() => container.newTask({ io: (target) => io({ ...target, fifoDirectory }), signal }));
+  const task = await starting(failed, () =>
+    container.newTask({ io: (target) => io({ ...target, fifoDirectory }), signal }),
+  );
   const autoRemove = container.labels.get(autoRemoveLabel) === "true";
   const log = autoRemove ? undefined : new LogWriter(directory, rotationOf(container));
   if (log !== undefined) keepOutput(task, log);
@@ -70,7 +72,7 @@ export async function startAttached(session: Session, container: Container, opti
   const begin = (): Promise<void> => {
     // From here on signals are the container's alone.
     session.interruption.release();
-    return startTask(task);
+    return startOrDelete(failed, task);
   };
   const end = await inForeground(task, { ...options, terminal, stdin: task.stdin, begin });
   if (end === "detached") {
@@ -99,29 +101,6 @@ function keepOutput({ stdout, stderr }: Task, log: LogWriter): void {
 export async function removeContainer(container: Container, kill = false): Promise<void> {
   await container.delete({ snapshot: true, kill });
   await removeDirectory(container);
-}
-
-async function startTask(task: Task): Promise<void> {
-  try {
-    await starting(() => task.start());
-  } catch (error) {
-    await task.delete({ kill: true });
-    throw error;
-  }
-}
-
-async function starting<T>(body: () => Promise<T>): Promise<T> {
-  try {
-    return await body();
-  } catch (error) {
-    const message = messageOf(error);
-    const exitCode = /executable file not found|no such file or directory/.test(message)
-      ? exitCodes.notFound
-      : /permission denied/.test(message)
-        ? exitCodes.notExecutable
-        : exitCodes.failed;
-    throw new CommandFailure(message.replace(/: unknown$/, ""), { exitCode, cause: error });
-  }
 }
 
 async function hasTerminal(container: Container): Promise<boolean> {
