@@ -26,6 +26,22 @@ export function headerOf(response: ApiResponse, name: string): string {
   return typeof value === "string" ? value : (value?.[0] ?? "");
 }
 
+/** Reads a body of at most `limit` bytes as text. @throws what `tooLarge` makes for a larger one */
+export async function readLimited(
+  body: AsyncIterable<Buffer>,
+  limit: number,
+  tooLarge: (message: string) => Error,
+): Promise<string> {
+  const chunks: Buffer[] = [];
+  let size = 0;
+  for await (const chunk of body) {
+    size += chunk.length;
+    if (size > limit) throw tooLarge(`larger than ${limit} bytes`);
+    chunks.push(chunk);
+  }
+  return Buffer.concat(chunks).toString("utf8");
+}
+
 /** Reads what is left of an answer, so that its connection can be used again. */
 export async function drop(response: ApiResponse): Promise<void> {
   await response.body.dump();

@@ -10,6 +10,7 @@ import type { Descriptor } from "@ctrd/core/records";
 import type { RegistryHost } from "./hosts.ts";
 import type { Reference } from "@ctrd/core/references";
 import type { ApiResponse } from "./answers.ts";
+import { readLimited } from "./answers.ts";
 import { askHosts } from "./requests.ts";
 import { pullScope } from "./scopes.ts";
 
@@ -68,15 +69,11 @@ function objectOf(value: unknown): Readonly<Record<string, unknown>> {
 }
 
 async function readIndex(response: ApiResponse, action: string): Promise<unknown[]> {
-  const chunks: Buffer[] = [];
-  let size = 0;
-  for await (const chunk of response.body as AsyncIterable<Buffer>) {
-    size += chunk.length;
-    if (size > maxIndexBytes) throw resourceExhausted(`${action}: the index is larger than ${maxIndexBytes} bytes`);
-    chunks.push(chunk);
-  }
+  const text = await readLimited(response.body as AsyncIterable<Buffer>, maxIndexBytes, (what) =>
+    resourceExhausted(`${action}: the index is ${what}`),
+  );
   try {
-    const { manifests } = objectOf(JSON.parse(Buffer.concat(chunks).toString("utf8")));
+    const { manifests } = objectOf(JSON.parse(text));
     return Array.isArray(manifests) ? manifests : [];
   } catch (error) {
     throw unavailable(`${action}: the answer is no index: ${messageOf(error)}`, { cause: error });

@@ -6,6 +6,7 @@
 import { ContainerdError, messageOf, permissionDenied, unavailable } from "@ctrd/core/errors";
 import type { Dispatcher } from "undici";
 import { request } from "undici";
+import { readLimited } from "./answers.ts";
 import type { Challenge } from "./challenge.ts";
 import type { Credentials } from "./credentials.ts";
 
@@ -71,7 +72,7 @@ export class TokenRequest {
     const options = { method, headers, signal: this.#signal, dispatcher: this.#dispatcher };
     try {
       const answer = await request(url, { ...options, ...(body === undefined ? {} : { body }) });
-      return { status: answer.statusCode, body: await readLimited(answer.body) };
+      return { status: answer.statusCode, body: await readBody(answer.body) };
     } catch (error) {
       if (this.#signal.aborted) throw error;
       throw unavailable(`${this.#what()}: ${messageOf(error)}`, { cause: error });
@@ -122,13 +123,6 @@ function realmOf(host: string, challenge: Challenge): URL {
   throw permissionDenied(`${host} asks for a token from "${realm.slice(0, 200)}", which is no URL of http`);
 }
 
-async function readLimited(body: AsyncIterable<Buffer>): Promise<string> {
-  const chunks: Buffer[] = [];
-  let size = 0;
-  for await (const chunk of body) {
-    size += chunk.length;
-    if (size > maxTokenBytes) throw permissionDenied(`the answer is larger than ${maxTokenBytes} bytes`);
-    chunks.push(chunk);
-  }
-  return Buffer.concat(chunks).toString("utf8");
+function readBody(body: AsyncIterable<Buffer>): Promise<string> {
+  return readLimited(body, maxTokenBytes, (what) => permissionDenied(`the answer is ${what}`));
 }
