@@ -60,6 +60,11 @@ export function withSignal(ctx: CallContext, signal: AbortSignal): CallContext {
   return { ...ctx, signal: AbortSignal.any([ctx.signal, signal]) };
 }
 
+/** The same context, never aborted: for cleaning up after a call that may have been. */
+export function withoutCancellation(ctx: CallContext): CallContext {
+  return { ...ctx, signal: never };
+}
+
 /** The promise, or the abort if that comes first; the promise's own failure is then nobody's. */
 export async function untilAborted<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
   promise.catch(() => {});

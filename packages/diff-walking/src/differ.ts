@@ -9,6 +9,7 @@ import { join } from "node:path";
 import type { LayerLimits } from "@ctrd/archive";
 import type { ContentReader, ContentStore, ContentWriter } from "@ctrd/core/content";
 import type { CallContext } from "@ctrd/core/context";
+import { withoutCancellation } from "@ctrd/core/context";
 import type { ApplyOptions, CompareOptions, Differ } from "@ctrd/core/diff";
 import { isKind, messageOf } from "@ctrd/core/errors";
 import type { Descriptor, Mount } from "@ctrd/core/records";
@@ -163,10 +164,8 @@ class WorkerDiffer implements WalkingDiffer {
   }
 
   async #abort(ctx: CallContext, ref: string): Promise<void> {
-    // Also when the call itself was canceled.
-    const uncanceled = { ...ctx, signal: new AbortController().signal };
     try {
-      await this.#options.content.abort(uncanceled, ref);
+      await this.#options.content.abort(withoutCancellation(ctx), ref);
     } catch (error) {
       // Gone already: a commit that finds the blob in the store removes the ingest.
       if (!isKind(error, "not-found"))

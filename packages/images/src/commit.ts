@@ -5,6 +5,7 @@
  */
 import type { ContentStore } from "@ctrd/core/content";
 import type { CallContext } from "@ctrd/core/context";
+import { withoutCancellation } from "@ctrd/core/context";
 import { digestOf } from "@ctrd/core/digests";
 import type { Comparer } from "@ctrd/core/diff";
 import { failedPrecondition, isKind, messageOf } from "@ctrd/core/errors";
@@ -86,8 +87,7 @@ async function layerOf(
   try {
     return await comparer.compare(ctx, lower, upper, { mediaType });
   } finally {
-    // Also when the call itself was canceled.
-    await snapshotter.remove({ ...ctx, signal: new AbortController().signal }, view).catch((error: unknown) => {
+    await snapshotter.remove(withoutCancellation(ctx), view).catch((error: unknown) => {
       ctx.log.warn({ key: view, err: messageOf(error) }, "cannot remove the view of a commit");
     });
   }

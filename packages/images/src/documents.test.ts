@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { parseImageDocument } from "./documents.ts";
-import { childLabels } from "./handlers.ts";
+import { childLabels, fittingManifests } from "./handlers.ts";
 import { MediaType } from "./media-types.ts";
 import { formatPlatform, matchPlatform, parsePlatformText } from "./platforms.ts";
 import { chainIds } from "./unpack.ts";
@@ -85,6 +85,19 @@ describe("platforms", () => {
     const platforms = candidates.map((text) => parsePlatformText(text, local));
     const fitting = platforms.filter((one) => matcher.matches(one)).toSorted((a, b) => matcher.compare(a, b));
     expect(fitting.map(formatPlatform)).toEqual(["linux/arm/v7", "linux/arm/v6", "linux/arm/v5"]);
+  });
+});
+
+describe("fittingManifests", () => {
+  it("is the one order of pulling, unpacking and exporting: a manifest without a platform is the last resort", () => {
+    const local = { os: "linux", architecture: "amd64", variant: "", osVersion: "" };
+    const named = (architecture?: string) => ({
+      ...{ mediaType: MediaType.OciManifest, digest, size: 1n, annotations: new Map<string, string>() },
+      ...(architecture === undefined ? {} : { platform: { ...local, architecture } }),
+    });
+    const index = [named(), named("386"), named("arm64"), named("amd64"), named()];
+    const order = fittingManifests(index, matchPlatform(local)).map(({ platform }) => platform?.architecture);
+    expect(order).toEqual(["amd64", "386", undefined, undefined]);
   });
 });
 

@@ -16,7 +16,7 @@ import type { ImageDescriptor } from "./descriptors.ts";
 import { imageNameAnnotation, refNameAnnotation } from "./docker-archive.ts";
 import { parseImageDocument } from "./documents.ts";
 import type { ImageHandler } from "./handlers.ts";
-import { childrenOf, dispatch, filterPlatforms } from "./handlers.ts";
+import { bestFirst, childrenOf, dispatch, filterPlatforms } from "./handlers.ts";
 import { isForeignLayer, isIndexType, isManifestType } from "./media-types.ts";
 import type { PlatformMatcher } from "./platforms.ts";
 import { anyPlatform } from "./platforms.ts";
@@ -85,9 +85,7 @@ async function collect(ctx: CallContext, options: ExportOptions): Promise<Collec
     if (isIndexType(target.mediaType) && found.length === 0) {
       throw notFound(`export ${names[0] ?? target.digest}: it has no manifest for this platform`);
     }
-    const best = found.toSorted((a, b) =>
-      a.platform === undefined || b.platform === undefined ? 0 : platform.compare(a.platform, b.platform),
-    )[0];
+    const [best] = bestFirst(found, platform);
     if (best !== undefined) manifests.push(await dockerEntry(ctx, content, best, names));
   }
   return { blobs, manifests };

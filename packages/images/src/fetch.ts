@@ -5,6 +5,7 @@
  */
 import type { ContentStore, ContentWriter, WriterOptions } from "@ctrd/core/content";
 import type { CallContext } from "@ctrd/core/context";
+import { withoutCancellation } from "@ctrd/core/context";
 import { isKind, messageOf } from "@ctrd/core/errors";
 import type { Fetcher, ProgressListener, ServedBy } from "@ctrd/core/remotes";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -169,9 +170,8 @@ async function commit(
 
 /** Removes an ingest, also when the call was canceled. */
 export async function abortIngest(ctx: CallContext, content: ContentStore, ref: string): Promise<void> {
-  const uncanceled = { ...ctx, signal: new AbortController().signal };
   try {
-    await content.abort(uncanceled, ref);
+    await content.abort(withoutCancellation(ctx), ref);
   } catch (error) {
     if (isKind(error, "not-found")) return;
     ctx.log.warn({ ref, err: messageOf(error) }, "cannot remove an ingest of wrong bytes");

@@ -35,18 +35,25 @@ export function childrenOf(content: ContentProvider): ImageHandler {
 export function filterPlatforms(handler: ImageHandler, matcher: PlatformMatcher): ImageHandler {
   return async (ctx, descriptor) => {
     const children = await handler(ctx, descriptor);
-    if (!isIndexType(descriptor.mediaType)) return children;
-    return children
-      .filter(({ platform }) => platform === undefined || matcher.matches(platform))
-      .toSorted((a, b) => order(a, b, matcher));
+    return isIndexType(descriptor.mediaType) ? fittingManifests(children, matcher) : children;
   };
 }
 
-function order(a: ImageDescriptor, b: ImageDescriptor, matcher: PlatformMatcher): number {
-  if (a.platform === undefined || b.platform === undefined) {
-    return Number(a.platform === undefined) - Number(b.platform === undefined);
-  }
-  return matcher.compare(a.platform, b.platform);
+/** The manifests of an index that are for these platforms, or for none in particular, the best first. */
+export function fittingManifests(manifests: readonly ImageDescriptor[], matcher: PlatformMatcher): ImageDescriptor[] {
+  return bestFirst(
+    manifests.filter(({ platform }) => platform === undefined || matcher.matches(platform)),
+    matcher,
+  );
+}
+
+/** Sorts by platform; those that name none come last. */
+export function bestFirst(manifests: readonly ImageDescriptor[], matcher: PlatformMatcher): ImageDescriptor[] {
+  return manifests.toSorted((a, b) =>
+    a.platform === undefined || b.platform === undefined
+      ? Number(a.platform === undefined) - Number(b.platform === undefined)
+      : matcher.compare(a.platform, b.platform),
+  );
 }
 
 /** Leaves out the layers of what is not for these platforms; manifests and configurations stay, the best first. */
@@ -54,7 +61,7 @@ export function filterLayers(handler: ImageHandler, matcher: PlatformMatcher): I
   return async (ctx, descriptor) => {
     const children = await handler(ctx, descriptor);
     const { mediaType, platform } = descriptor;
-    if (isIndexType(mediaType)) return children.toSorted((a, b) => order(a, b, matcher));
+    if (isIndexType(mediaType)) return bestFirst(children, matcher);
     if (!isManifestType(mediaType) || platform === undefined || matcher.matches(platform)) return children;
     return children.filter((child) => !isLayerType(child.mediaType));
   };

@@ -29,6 +29,7 @@ export {
   childrenOf,
   dispatch,
   filterPlatforms,
+  fittingManifests,
   limitManifests,
   setChildLabels,
 } from "./handlers.ts";

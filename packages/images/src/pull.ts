@@ -5,7 +5,7 @@
  */
 import type { ContentStore } from "@ctrd/core/content";
 import type { CallContext } from "@ctrd/core/context";
-import { untilAborted, withLease, withSignal } from "@ctrd/core/context";
+import { untilAborted, withLease, withoutCancellation, withSignal } from "@ctrd/core/context";
 import type { Applier } from "@ctrd/core/diff";
 import { canceled, isKind, messageOf, notImplemented } from "@ctrd/core/errors";
 import type { Image, ImageStore } from "@ctrd/core/images";
@@ -174,7 +174,7 @@ export async function withTemporaryLease<T>(
 ): Promise<T> {
   // The caller's own lease does as well.
   if (ctx.lease !== undefined) return body(ctx);
-  const uncanceled = { ...ctx, signal: new AbortController().signal };
+  const uncanceled = withoutCancellation(ctx);
   const remove = (lease: Lease): Promise<void> =>
     leases.delete(uncanceled, lease.id).catch((error: unknown) => {
       ctx.log.warn({ lease: lease.id, err: messageOf(error) }, "cannot remove a temporary lease, it will expire");

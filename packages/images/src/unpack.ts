@@ -5,6 +5,7 @@
  */
 import type { ContentStore } from "@ctrd/core/content";
 import type { CallContext } from "@ctrd/core/context";
+import { withoutCancellation } from "@ctrd/core/context";
 import { digestOf } from "@ctrd/core/digests";
 import type { Applier } from "@ctrd/core/diff";
 import { failedPrecondition, invalidArgument, isKind, messageOf, notFound } from "@ctrd/core/errors";
@@ -18,7 +19,7 @@ import type { ImageDescriptor } from "./descriptors.ts";
 import { parseImageDocument, readRootfs } from "./documents.ts";
 import type { PlatformMatcher } from "./platforms.ts";
 import { contentName } from "./fetch.ts";
-import { addLabels } from "./handlers.ts";
+import { addLabels, fittingManifests } from "./handlers.ts";
 
 /** What unpacking needs. */
 export interface UnpackOptions {
@@ -93,12 +94,7 @@ export async function unpackImage(
 ): Promise<string> {
   const document = parseImageDocument(await readDocument(ctx, options.content, target), target);
   if (document.kind === "index") {
-    const fitting = document.manifests.filter(
-      (entry) => entry.platform === undefined || platform.matches(entry.platform),
-    );
-    const [best] = fitting.toSorted((a, b) =>
-      a.platform === undefined || b.platform === undefined ? 0 : platform.compare(a.platform, b.platform),
-    );
+    const [best] = fittingManifests(document.manifests, platform);
     if (best === undefined) throw notFound(`unpack ${target.digest}: it has no manifest for this platform`);
     return unpackImage(ctx, best, platform, options);
   }
@@ -168,10 +164,8 @@ async function commitSnapshot(ctx: CallContext, snapshotter: Snapshotter, name: 
 }
 
 async function removeSnapshot(ctx: CallContext, snapshotter: Snapshotter, key: string): Promise<void> {
-  // Also when the call itself was canceled.
-  const uncanceled = { ...ctx, signal: new AbortController().signal };
   try {
-    await snapshotter.remove(uncanceled, key);
+    await snapshotter.remove(withoutCancellation(ctx), key);
   } catch (error) {
     if (!isKind(error, "not-found"))
       ctx.log.warn({ key, err: messageOf(error) }, "cannot remove a snapshot of a failed unpack");

@@ -7,7 +7,15 @@ import { isKind } from "@ctrd/core/errors";
 import { hostPlatform } from "@ctrd/core/platforms";
 import type { Descriptor } from "@ctrd/core/records";
 import type { Manifest } from "@ctrd/images";
-import { chainIds, formatPlatform, matchPlatform, parseImageDocument, readDocument, readRootfs } from "@ctrd/images";
+import {
+  chainIds,
+  fittingManifests,
+  formatPlatform,
+  matchPlatform,
+  parseImageDocument,
+  readDocument,
+  readRootfs,
+} from "@ctrd/images";
 import type { Session } from "../session.ts";
 
 /** An image for this machine. */
@@ -38,11 +46,7 @@ async function describe(session: Session, target: Descriptor): Promise<ImageDesc
   const { ctx, content } = session;
   const document = parseImageDocument(await readDocument(ctx, content, target), target);
   if (document.kind === "index") {
-    const matcher = matchPlatform(hostPlatform());
-    const fitting = document.manifests
-      .filter(({ platform }) => platform === undefined || matcher.matches(platform))
-      .toSorted((a, b) => (a.platform && b.platform ? matcher.compare(a.platform, b.platform) : 0));
-    for (const entry of fitting) {
+    for (const entry of fittingManifests(document.manifests, matchPlatform(hostPlatform()))) {
       const found = await describeImage(session, entry);
       if (found !== undefined) return found;
     }
