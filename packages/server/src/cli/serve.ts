@@ -1,4 +1,5 @@
 import { flushCompileCache } from "node:module";
+import { setFlagsFromString } from "node:v8";
 import type { Logger } from "@ctrd/core/log";
 import { describeSource } from "@ctrd/core/plugin";
 import type { Discovery } from "../app/discover.ts";
@@ -11,6 +12,7 @@ import type { EarlySignals } from "./early-signals.ts";
 
 /** Runs the daemon until a signal ends it. */
 export async function serve(options: Arguments, early: EarlySignals): Promise<void> {
+  collectAtOnce();
   const { plugins, app, config } = await loadComposition(options);
   const { log, flush, configure } = createLogger(config.table.debug);
   if (app !== undefined) logApp(app, log);
@@ -30,6 +32,15 @@ export async function serve(options: Arguments, early: EarlySignals): Promise<vo
   // A daemon may be killed before it exits by itself, which is when Node would write the cache.
   flushCompileCache();
   if (isReloadWanted) reload();
+}
+
+/**
+ * Buffers count as garbage of V8's, and while content is uploaded so many come and go that it never stops marking its
+ * heap in small steps: 50 ms of event loop for a pull of 60 MB. In one go a collection takes 20 ms here (45 MB of heap),
+ * and comes after two such pulls.
+ */
+function collectAtOnce(): void {
+  setFlagsFromString("--no-incremental-marking");
 }
 
 /** What the app folder added to the daemon, and what of it was passed over. */

@@ -35,11 +35,25 @@ export type AnyHandler = (ctx: CallContext, request: never) => Promise<unknown> 
 export interface BoundService {
   readonly definition: ServiceDefinition;
   readonly handlers: Readonly<Record<string, AnyHandler>>;
+  /** Methods that are done with a message of a stream when they ask for the next: its memory is used again. */
+  readonly borrowing: ReadonlySet<string>;
 }
 
-/** Joins a definition with its implementation; the compiler checks that every method is there. */
-export function bindService<D extends ServiceDefinition>(definition: D, handlers: ServiceHandlers<D>): BoundService {
-  return { definition, handlers: handlers as Readonly<Record<string, AnyHandler>> };
+/**
+ * Joins a definition with its implementation; the compiler checks that every method is there.
+ *
+ * @param borrowing methods that keep nothing of a message of the peer's stream once they ask for the next
+ */
+export function bindService<D extends ServiceDefinition>(
+  definition: D,
+  handlers: ServiceHandlers<D>,
+  borrowing: readonly (keyof D["methods"] & string)[] = [],
+): BoundService {
+  return {
+    definition,
+    handlers: handlers as Readonly<Record<string, AnyHandler>>,
+    borrowing: new Set(borrowing),
+  };
 }
 
 /** Path of a method on the wire: `/<service>/<method>`. */

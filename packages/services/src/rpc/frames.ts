@@ -33,13 +33,16 @@ export function frameMessage(message: Buffer, maxBytes: number): readonly Buffer
 /** Cuts a byte stream into messages. A message that came in one piece is not copied. */
 export class FrameDecoder {
   readonly #maxBytes: number;
+  readonly #allocate: (length: number) => Buffer;
   #header = Buffer.alloc(headerLength);
   #headerFill = 0;
   #body: Buffer | undefined;
   #bodyFill = 0;
 
-  constructor(maxBytes: number) {
+  /** @param allocate gives memory for a message that comes in several pieces */
+  constructor(maxBytes: number, allocate: (length: number) => Buffer = Buffer.allocUnsafeSlow) {
     this.#maxBytes = maxBytes;
+    this.#allocate = allocate;
   }
 
   /** Whether the bytes so far end within a message. */
@@ -72,7 +75,7 @@ export class FrameDecoder {
       onMessage(chunk.subarray(at, at + length));
       return at + length;
     }
-    this.#body = Buffer.allocUnsafeSlow(length);
+    this.#body = this.#allocate(length);
     this.#bodyFill = 0;
     return at;
   }

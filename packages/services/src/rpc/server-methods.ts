@@ -5,6 +5,7 @@ import { asBuffer } from "./buffers.ts";
 import { serverContext } from "./call-context.ts";
 import type { MessageCodec, MethodDefinition, ServiceDefinition } from "./definition.ts";
 import { EncodedMessage } from "./encoded-message.ts";
+import { messageMemory } from "./message-memory.ts";
 import type { ServerStream } from "./server-stream.ts";
 import type { WireStatus } from "./status.ts";
 import { statusFromError } from "./status.ts";
@@ -32,6 +33,8 @@ export interface ServedMethod {
   readonly shape: MethodShape;
   /** The handler: a promise for one answer, an async iterable for a stream. */
   readonly handle: (ctx: CallContext, request: unknown) => Promise<unknown> & AsyncIterable<unknown>;
+  /** Whether it is done with a message of the peer's stream when it asks for the next. */
+  readonly borrows: boolean;
   readonly log: Logger;
   readonly observer: RpcObserver | undefined;
 }
@@ -61,7 +64,7 @@ export async function runCall(method: ServedMethod, call: ServerStream): Promise
 async function answerOnce(method: ServedMethod, ctx: CallContext, call: ServerStream): Promise<void> {
   const { definition, handle } = method;
   const request = definition.requestStream
-    ? incoming(call, definition.requestType)
+    ? incoming(method, call)
     : decode(definition.requestType, await call.readOne());
   call.answer(encode(definition.responseType, await handle(ctx, request)));
 }
@@ -70,7 +73,7 @@ async function answerOnce(method: ServedMethod, ctx: CallContext, call: ServerSt
 async function answerMany(method: ServedMethod, ctx: CallContext, call: ServerStream): Promise<void> {
   const { definition, handle } = method;
   const request = definition.requestStream
-    ? incoming(call, definition.requestType)
+    ? incoming(method, call)
     : decode(definition.requestType, await call.readOne());
   const answers = handle(ctx, request);
   // Headers now, so that a peer which waits for them knows that the call has begun (a subscription is registered).
@@ -86,8 +89,12 @@ async function answerMany(method: ServedMethod, ctx: CallContext, call: ServerSt
 }
 
 /** The messages of the peer. Leaving the loop early keeps the call open for answers. */
-async function* incoming(call: ServerStream, codec: MessageCodec<unknown>): AsyncGenerator<unknown> {
-  for await (const bytes of call.readMany()) yield decode(codec, bytes);
+async function* incoming({ definition, borrows }: ServedMethod, call: ServerStream): AsyncGenerator<unknown> {
+  const allocate = borrows ? (length: number) => messageMemory.take(length) : undefined;
+  for await (const bytes of call.readMany(allocate)) {
+    yield decode(definition.requestType, bytes);
+    if (borrows) messageMemory.give(bytes);
+  }
 }
 
 function decode(codec: MessageCodec<unknown>, bytes: Buffer): unknown {

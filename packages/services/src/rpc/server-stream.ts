@@ -89,10 +89,14 @@ export class ServerStream {
     });
   }
 
-  /** The messages of the peer, with back-pressure. Leaving the loop early keeps the call open for answers. */
-  readMany(): AsyncIterableIterator<Buffer> {
+  /**
+   * The messages of the peer, with back-pressure. Leaving the loop early keeps the call open for answers.
+   *
+   * @param allocate gives memory for a message that comes in several pieces
+   */
+  readMany(allocate?: (length: number) => Buffer): AsyncIterableIterator<Buffer> {
     const stream = this.#stream;
-    const decoder = new FrameDecoder(this.#limits.maxReceiveBytes);
+    const decoder = new FrameDecoder(this.#limits.maxReceiveBytes, allocate);
     const queue = new MessageQueue<Buffer>({
       pause: () => void stream.pause(),
       resume: () => void stream.resume(),

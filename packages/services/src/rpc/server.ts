@@ -120,14 +120,15 @@ type Methods = ReadonlyMap<string, ServedMethod>;
 
 function servedMethods(services: readonly BoundService[], log: Logger, observer: RpcObserver | undefined): Methods {
   const methods = new Map<string, ServedMethod>();
-  for (const { definition: service, handlers } of services) {
+  for (const { definition: service, handlers, borrowing } of services) {
     for (const [key, definition] of Object.entries(service.methods)) {
       const path = methodPath(service, definition);
       const handler = handlers[key];
       if (handler === undefined) throw new Error(`service ${service.fullName} lacks a handler for ${definition.name}`);
       if (methods.has(path)) throw new Error(`service ${service.fullName} is served twice`);
       const handle = handler.bind(handlers) as unknown as ServedMethod["handle"];
-      methods.set(path, { service, definition, shape: methodShape(definition), handle, log, observer });
+      const borrows = borrowing.has(key);
+      methods.set(path, { service, definition, shape: methodShape(definition), handle, borrows, log, observer });
     }
   }
   return methods;
