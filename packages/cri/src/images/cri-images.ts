@@ -1,0 +1,4 @@
+/** What CRI knows of images. */
+export interface CriImages {
+  readonly snapshotter: string;
+}

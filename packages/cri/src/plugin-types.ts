@@ -1,0 +1,19 @@
+/**
+ * The plugins of this package, by containerd's names.
+ *
+ * @module
+ */
+import type { PluginRef, PluginType } from "@ctrd/core/plugin";
+import { pluginRef, pluginType } from "@ctrd/core/plugin";
+import type { SandboxController } from "@ctrd/core/sandboxes";
+import type { RuntimeConfig } from "./config/runtime-config.ts";
+import type { CriImages } from "./images/cri-images.ts";
+
+const CriPlugin: PluginType<unknown> = pluginType("io.containerd.cri.v1");
+
+/** What CRI knows of images. */
+export const CriImagesPlugin: PluginRef<CriImages> = pluginRef(CriPlugin, "images");
+/** How pods and containers are configured. */
+export const CriRuntimePlugin: PluginRef<RuntimeConfig> = pluginRef(CriPlugin, "runtime");
+/** The controller that runs pods with a pause container. */
+export const PodSandboxPlugin: PluginType<SandboxController> = pluginType("io.containerd.podsandbox.controller.v1");
