@@ -74,6 +74,8 @@ fi
 go=$(command -v go || true)
 [ -n "$go" ] || { [ -x /usr/local/go/bin/go ] && go=/usr/local/go/bin/go; } || true
 
+# How a program is made; `test -c` makes one of the tests of a package.
+go_command=(build)
 # build_go NAME VERSION PACKAGE MODULE...   builds PACKAGE out of MODULE...@VERSION as $host_bin/NAME
 build_go() {
   local name=$1 version=$2 package=$3
@@ -89,7 +91,7 @@ build_go() {
   # A module of its own and not `go install`, which refuses modules that replace their own parts.
   printf 'module host\ngo 1.17\n' >"$build/go.mod"
   printf "require %s $version\n" "$@" >>"$build/go.mod"
-  if (cd "$build" && GOFLAGS=-mod=mod CGO_ENABLED=0 "$go" build -o program "$package"); then
+  if (cd "$build" && GOFLAGS=-mod=mod CGO_ENABLED=0 "$go" "${go_command[@]}" -o program "$package"); then
     mkdir -p "$host_bin"
     mv "$build/program" "$host_bin/$name-$version"
     ln -sfn "$name-$version" "$host_bin/$name"
@@ -101,6 +103,12 @@ build_go() {
 
 # A newer ctr.
 build_go ctr2 v2.3.4 github.com/containerd/containerd/v2/cmd/ctr github.com/containerd/containerd/v2
+# The command line of CRI, and the conformance suite of CRI runtimes, which is a test.
+cri_tools=sigs.k8s.io/cri-tools
+build_go crictl v1.36.0 $cri_tools/cmd/crictl $cri_tools
+go_command=(test -c)
+build_go critest v1.36.0 $cri_tools/cmd/critest $cri_tools
+go_command=(build)
 # Debian's package stargz-snapshotter has only the client. This is the last version whose daemon the proxy has: later ones
 # keep it in a module of its own that was never published.
 stargz=github.com/containerd/stargz-snapshotter
