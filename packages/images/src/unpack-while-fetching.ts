@@ -71,9 +71,9 @@ export class UnpackWhileFetching {
 
   async #unpack(outer: CallContext, config: ImageDescriptor, layers: readonly ImageDescriptor[]): Promise<void> {
     const together = new Together(outer);
-    let fetching: Map<string, Promise<void>> | undefined;
+    const fetching = new Map<string, Promise<void>>();
     const needLayer = async (layer: ImageDescriptor): Promise<void> => {
-      fetching ??= this.#fetchFrom(together, layers, layer);
+      if (!fetching.has(layer.digest)) this.#fetchFrom(together, layers, layer, fetching);
       await fetching.get(layer.digest);
       together.ctx.signal.throwIfAborted();
     };
@@ -82,7 +82,7 @@ export class UnpackWhileFetching {
       await unpackLayers(ctx, config, layers, diffIds, { ...this.#options, needLayer });
     });
     // What was begun ends before the pull does.
-    await Promise.all(fetching?.values() ?? []);
+    await Promise.all(fetching.values());
     together.check();
   }
 
@@ -91,8 +91,8 @@ export class UnpackWhileFetching {
     together: Together,
     layers: readonly ImageDescriptor[],
     first: ImageDescriptor,
-  ): Map<string, Promise<void>> {
-    const fetching = new Map<string, Promise<void>>();
+    fetching: Map<string, Promise<void>>,
+  ): void {
     for (const layer of layers.slice(layers.indexOf(first))) {
       if (fetching.has(layer.digest)) continue;
       const fetch = together.run(async (ctx) => {
@@ -103,6 +103,5 @@ export class UnpackWhileFetching {
       });
       fetching.set(layer.digest, fetch);
     }
-    return fetching;
   }
 }

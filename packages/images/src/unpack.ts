@@ -8,7 +8,7 @@ import type { CallContext } from "@ctrd/core/context";
 import { withoutCancellation } from "@ctrd/core/context";
 import { digestOf } from "@ctrd/core/digests";
 import type { Applier } from "@ctrd/core/diff";
-import { failedPrecondition, invalidArgument, isKind, messageOf, notFound } from "@ctrd/core/errors";
+import { failedPrecondition, invalidArgument, isKind, messageOf, notFound, unavailable } from "@ctrd/core/errors";
 import type { Descriptor, Labels } from "@ctrd/core/records";
 import type { ProgressListener } from "@ctrd/core/remotes";
 import type { Snapshotter } from "@ctrd/core/snapshots";
@@ -43,7 +43,7 @@ export function chainIds(diffIds: readonly string[]): string[] {
   return chain;
 }
 
-/** How often a layer is tried again because another was unpacking it. */
+/** How often something is tried again because another was unpacking or removing it. */
 const maxTries = 30;
 
 /**
@@ -68,15 +68,20 @@ export async function unpackLayers(
   }
   const chain = chainIds(diffIds);
   const top = chain.at(-1) ?? "";
-  if (top !== "" && !(await exists(ctx, options.snapshotter, top))) {
-    for (const [index, layer] of layers.entries()) {
-      ctx.signal.throwIfAborted();
-      const parent = chain[index - 1] ?? "";
-      await unpackLayer(ctx, { layer, diffId: diffIds[index] ?? "", chainId: chain[index] ?? "", parent }, options);
-    }
-  }
+  if (top === "") return top;
+  // First the label: from here on a snapshot that is seen stays, though until now nothing may have referred to it.
   const label = `containerd.io/gc.ref.snapshot.${options.snapshotterName}`;
-  if (top !== "") await addLabels(ctx, options.content, config.digest, new Map([[label, top]]));
+  await addLabels(ctx, options.content, config.digest, new Map([[label, top]]));
+  if (await exists(ctx, options.snapshotter, top)) return top;
+  const steps = layers.map((layer, index) => ({
+    layer,
+    diffId: diffIds[index] ?? "",
+    chainId: chain[index] ?? "",
+    parent: chain[index - 1] ?? "",
+  }));
+  for (let tries = 1; !(await unpackSteps(ctx, steps, options)); tries++) {
+    if (tries >= maxTries) throw unavailable(`unpack ${config.digest}: its lower layers are removed again and again`);
+  }
   return top;
 }
 
@@ -100,6 +105,21 @@ export async function unpackImage(
   }
   const { diffIds } = await readRootfs(ctx, options.content, document.config);
   return unpackLayers(ctx, document.config, document.layers, diffIds, options);
+}
+
+/** @returns false when a lower layer that was there, and that nothing referred to, has been collected since */
+async function unpackSteps(ctx: CallContext, steps: readonly LayerStep[], options: UnpackOptions): Promise<boolean> {
+  for (const step of steps) {
+    ctx.signal.throwIfAborted();
+    try {
+      await unpackLayer(ctx, step, options);
+    } catch (error) {
+      if (!isKind(error, "not-found") || step.parent === "") throw error;
+      if (await exists(ctx, options.snapshotter, step.parent)) throw error;
+      return false;
+    }
+  }
+  return true;
 }
 
 interface LayerStep {
