@@ -31,7 +31,7 @@ export interface FileSystemStatus {
   flags: number;
 }
 
-/** Magic numbers of file systems that matter to snapshotters. */
+/** Magic numbers of file systems. */
 export const FileSystemMagic = {
   btrfs: 0x9123683e,
   ext4: 0xef53,
@@ -39,6 +39,8 @@ export const FileSystemMagic = {
   tmpfs: 0x01021994,
   xfs: 0x58465342,
   cgroup2: 0x63677270,
+  /** Files that are namespaces. */
+  nsfs: 0x6e736673,
 } as const;
 
 const nativeStatfs = native("statfs", "int", ["const char *", "void *"]);

@@ -49,6 +49,7 @@ export {
   statfs,
   syncfs,
 } from "./files.ts";
+export { deleteBridge, setInterfaceUp } from "./interfaces.ts";
 export type { KernelVersion } from "./kernel-version.ts";
 export { kernelAtLeast, kernelVersion, parseKernelVersion } from "./kernel-version.ts";
 export type { ManagerNeeds } from "./managed-mounts.ts";
