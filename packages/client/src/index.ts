@@ -41,6 +41,16 @@ export type { NewContainerOptions } from "./new-container.ts";
 export type { Abortable, LabelValues, PlatformChoice } from "./options.ts";
 export type { DeleteProcessOptions, KillOptions, ProcessExit, ProcessState, ProcessStatus } from "./process.ts";
 export { ContainerProcess } from "./process.ts";
+export type {
+  ChainStep,
+  HeldObject,
+  HeldReference,
+  HoldingChain,
+  ObjectId,
+  ObjectKind,
+  ReferenceGraphOptions,
+} from "./references/index.ts";
+export { ReferenceGraph, referenceGraph, snapshotterNames } from "./references/index.ts";
 export type { PullImageOptions, PushImageOptions } from "./registries.ts";
 export type { ClientServices, ServiceOverrides, VersionService } from "./services.ts";
 export { signalNumber } from "./signals.ts";
