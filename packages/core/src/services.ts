@@ -15,7 +15,7 @@ import type { NamespaceStore } from "./namespaces.ts";
 import type { PluginRef, PluginType } from "./plugin/index.ts";
 import { pluginRef, pluginType } from "./plugin/index.ts";
 import type { SnapshotterLookup } from "./snapshots.ts";
-import type { TaskService } from "./tasks.ts";
+import type { ObservableTaskService } from "./tasks.ts";
 
 export const ServicePlugin: PluginType<unknown> = pluginType("io.containerd.service.v1");
 
@@ -34,7 +34,7 @@ export const IntrospectionServiceRef: PluginRef<IntrospectionService> = pluginRe
 );
 export const NamespacesService: PluginRef<NamespaceStore> = pluginRef(ServicePlugin, "namespaces-service");
 export const SnapshotsService: PluginRef<SnapshotterLookup> = pluginRef(ServicePlugin, "snapshots-service");
-export const TasksService: PluginRef<TaskService> = pluginRef(ServicePlugin, "tasks-service");
+export const TasksService: PluginRef<ObservableTaskService> = pluginRef(ServicePlugin, "tasks-service");
 
 /** A listener of the daemon. The daemon starts every server plugin once all plugins are initialised. */
 export interface DaemonServer {

@@ -192,3 +192,14 @@ export interface TaskService {
   metrics(ctx: CallContext, request: { filters: string[] }): Promise<{ metrics: TaskMetric[] }>;
   wait(ctx: CallContext, request: ProcessRef): Promise<{ exitStatus: number; exitedAt: Timestamp | undefined }>;
 }
+
+/** The daemon's own Tasks service, which also tells plugins in its process what clients ask for. */
+export interface ObservableTaskService extends TaskService {
+  /**
+   * Calls `listener` when a client sends a signal to an init process, just before it is sent: an end of the process
+   * that follows was wanted.
+   *
+   * @returns ends the calls
+   */
+  onKill(listener: (namespace: string, containerId: string) => void): () => void;
+}

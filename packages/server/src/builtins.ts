@@ -14,5 +14,6 @@ export const builtins: readonly PluginPackage[] = [
   { name: "@ctrd/diff-walking", load: () => import("@ctrd/diff-walking/plugin") },
   { name: "@ctrd/runtime-v2", load: () => import("@ctrd/runtime-v2/plugin") },
   { name: "@ctrd/transfer", load: () => import("@ctrd/transfer/plugin") },
+  { name: "@ctrd/restart-monitor", load: () => import("@ctrd/restart-monitor/plugin") },
   { name: "@ctrd/grpc", load: () => import("@ctrd/grpc/plugin") },
 ];
