@@ -8,6 +8,7 @@ import type {
   CreateTaskOptions,
   CreateTaskRequest,
   ExecProcessRequest,
+  ObservableTaskService,
   ProcessRef,
   Task,
   TaskProcess,
@@ -15,6 +16,7 @@ import type {
   TaskService,
 } from "@ctrd/core/tasks";
 import { createCheckpoint, withRestoredCheckpoint } from "./checkpoint.ts";
+import { KillListeners } from "./kill-listeners.ts";
 import { collectMetrics } from "./metrics.ts";
 import { processState } from "./process-state.ts";
 
@@ -31,8 +33,9 @@ export interface TasksServiceOptions {
 }
 
 /** Tasks of containers: looks up what a container is made from, and lets the runtime do the rest. */
-export function tasksService(options: TasksServiceOptions): TaskService {
+export function tasksService(options: TasksServiceOptions): ObservableTaskService {
   const { runtime, stateTimeoutMs } = options;
+  const kills = new KillListeners();
   const task = (ctx: CallContext, id: string): Promise<Task> => {
     requireNamespace(ctx);
     if (id === "") throw invalidArgument("container id must not be empty");
@@ -58,8 +61,11 @@ export function tasksService(options: TasksServiceOptions): TaskService {
       return { process: await processState(ctx, await task(ctx, containerId), execId, stateTimeoutMs) };
     },
     async kill(ctx, { containerId, execId, signal, all }) {
-      await (await task(ctx, containerId)).kill(ctx, execId, signal, all);
+      const killed = await task(ctx, containerId);
+      if (execId === "") kills.tell(killed.namespace, containerId);
+      await killed.kill(ctx, execId, signal, all);
     },
+    onKill: (listener) => kills.add(listener),
     async resizePty(ctx, { containerId, execId, width, height }) {
       await (await task(ctx, containerId)).resizePty(ctx, execId, width, height);
     },
