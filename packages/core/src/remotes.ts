@@ -88,7 +88,7 @@ export interface PushWriter {
 
 /** What a transfer tells while it runs. */
 export interface TransferProgress {
-  /** `resolving`, `resolved`, `waiting`, `downloading`, `uploading`, `exists`, `mounted`, `complete`, `extracting`, `extracted`, `saved`, `failed`. */
+  /** `resolving`, `resolved`, `waiting`, `downloading`, `uploading`, `exists`, `mounted`, `complete`, `extracting`, `extracted`, `converting`, `saved`, `failed`. */
   readonly stage: TransferStage;
   /** Reference, or `<kind>-<digest>` of content (`layer-sha256:…`). */
   readonly name: string;
@@ -113,6 +113,7 @@ export type TransferStage =
   | "complete"
   | "extracting"
   | "extracted"
+  | "converting"
   | "saved"
   | "failed";
 

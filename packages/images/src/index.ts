@@ -14,6 +14,9 @@
 export { maxDocumentBytes, readDocument } from "./blobs.ts";
 export type { CommitSnapshotOptions } from "./commit.ts";
 export { commitSnapshot } from "./commit.ts";
+export type { ConvertOptions, ConvertStores } from "./convert/convert-image.ts";
+export { convertImage } from "./convert/convert-image.ts";
+export type { LayerFormat } from "./convert/jobs.ts";
 export type { ImageDescriptor } from "./descriptors.ts";
 export type { ImageRootfs, Index, Manifest } from "./documents.ts";
 export { parseImageDocument, readRootfs } from "./documents.ts";

@@ -7,6 +7,7 @@ import type { Command } from "commander";
 import { InvalidArgumentError } from "commander";
 import { declare, globalsOf } from "../globals.ts";
 import type { LoadFlags, SaveFlags } from "../images/archive.ts";
+import type { ConvertFlags } from "../images/convert.ts";
 import type { ListFlags } from "../images/list.ts";
 import type { LoginFlags } from "../images/login.ts";
 import type { PullFlags } from "../images/pull.ts";
@@ -21,6 +22,7 @@ export function declareImageCommands(program: Command): void {
   declarePush(program);
   declareNames(program);
   declareArchives(program);
+  declareConvert(program);
   declareCredentials(program);
 }
 
@@ -115,6 +117,26 @@ function declareArchives(program: Command): void {
     .option("-q, --quiet", "print only names");
   load.action((flags: LoadFlags) =>
     withSession(load, async (session) => (await import("../images/archive.ts")).load(session, flags)),
+  );
+}
+
+function declareConvert(program: Command): void {
+  const convert = declare(program, "convert <image> <name>", "make another form of an image")
+    .option("--zstd", "layers compressed with zstd, and OCI media types")
+    .option("--gzip", "layers compressed with gzip")
+    .option("--uncompressed", "layers without compression")
+    .option("--estargz", "layers that can be used while they are fetched")
+    .option("--estargz-prefetch <path...>", "files that are fetched before a container starts")
+    .option("--level <number>", "of the compression", parseCount)
+    .option("--oci", "OCI media types in place of Docker's")
+    .option("--platform <platform...>", "only these of an index; by default what runs here")
+    .option("--all-platforms", "everything that is in the index")
+    .option("-q, --quiet", "print only the name")
+    .option("--json", "print progress as JSON lines");
+  convert.action((image: string, name: string, flags: ConvertFlags) =>
+    withSession(convert, async (session) =>
+      (await import("../images/convert.ts")).convert(session, image, name, flags),
+    ),
   );
 }
 

@@ -14,8 +14,8 @@ interface Line {
 
 const redrawMs = 100;
 const barWidth = 20;
-/** Stages in which bytes go over the wire. */
-const moving: ReadonlySet<string> = new Set(["downloading", "uploading"]);
+/** Stages in which bytes are on their way. */
+const moving: ReadonlySet<string> = new Set(["downloading", "uploading", "converting"]);
 
 /** A line for each content, drawn again and again in place. */
 export class ProgressBars implements ProgressDisplay {
