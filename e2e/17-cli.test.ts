@@ -235,7 +235,7 @@ test("5: the daemon and its stores", async () => {
   const lease = (await ctrd("leases", "create", "-l", "x=y")).trim();
   expect(await ctrd("leases", "ls", "-q")).toContain(lease);
   await ctrd("leases", "rm", lease);
-  expect(await ctrd("system", "df")).toMatch(/^TYPE +TOTAL +SIZE\nimages /);
+  expect(await ctrd("system", "df")).toMatch(/^TYPE +TOTAL +ACTIVE +SIZE +RECLAIMABLE\nimages /);
 });
 
 test("5: events come as they happen", async () => {

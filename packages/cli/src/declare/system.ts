@@ -7,6 +7,9 @@ import type { Command } from "commander";
 import { declare, globalsOf } from "../globals.ts";
 import type { OutputFlags } from "../output/format.ts";
 import { addOutputFlags } from "../output/format.ts";
+import type { DiskUsageFlags } from "../system/disk-usage.ts";
+import type { ExplainFlags } from "../system/explain.ts";
+import type { GarbageFlags } from "../system/garbage.ts";
 import type { EventsFlags } from "../system/events.ts";
 import { withSession } from "./images.ts";
 
@@ -17,6 +20,27 @@ export function declareSystemCommands(program: Command): void {
   declareContent(program);
   declareSnapshots(program);
   declareLeases(program);
+  declareGarbage(program);
+}
+
+function declareGarbage(program: Command): void {
+  const explain = declare(
+    program,
+    "explain <object>",
+    "say what keeps a blob, snapshot, image, container, lease, ingest",
+  )
+    .option("--type <kind>", "which, when several have that name: content, snapshot, image, container, lease, ingest")
+    .option("--json", "print JSON, with all chains");
+  explain.action((text: string, flags: ExplainFlags) =>
+    withSession(explain, async (session) => (await import("../system/explain.ts")).explain(session, text, flags)),
+  );
+  const gc = addOutputFlags(
+    declare(program, "gc [run]", "remove what nothing keeps, in all namespaces"),
+    "print only ids (with --dry-run)",
+  ).option("--dry-run", "only say what would go, and why");
+  gc.action((action: string | undefined, flags: GarbageFlags) =>
+    withSession(gc, async (session) => (await import("../system/garbage.ts")).gc(session, action, flags)),
+  );
 }
 
 function declareAbout(program: Command): void {
@@ -33,8 +57,11 @@ function declareAbout(program: Command): void {
     withSession(events, async (session) => (await import("../system/events.ts")).followEvents(session, flags)),
   );
   const system = program.command("system").description("look after the daemon");
-  const usage = addOutputFlags(declare(system, "df", "say what the namespace holds, in bytes"));
-  usage.action((flags: OutputFlags) =>
+  const usage = addOutputFlags(declare(system, "df", "say what takes space, by kind and by image")).option(
+    "-v, --verbose",
+    "also by container, lease and upload",
+  );
+  usage.action((flags: DiskUsageFlags) =>
     withSession(usage, async (session) => (await import("../system/disk-usage.ts")).diskUsage(session, flags)),
   );
 }
@@ -67,6 +94,18 @@ function declareContent(program: Command): void {
   get.action((digest: string) =>
     withSession(get, async (session) => (await import("../system/stores.ts")).getContent(session, digest)),
   );
+  const label = declare(group, "label <digest> <key=value...>", "set labels of a blob; an empty value removes one");
+  label.action((digest: string, labels: string[]) =>
+    withSession(label, async (session) => (await import("../system/stores.ts")).labelContent(session, digest, labels)),
+  );
+  const ingests = addOutputFlags(declare(group, "ingests", "list uploads that are not complete"), "print only refs");
+  ingests.action((flags: OutputFlags) =>
+    withSession(ingests, async (session) => (await import("../system/stores.ts")).listIngests(session, flags)),
+  );
+  const abort = declare(group, "abort <ref...>", "give uploads up");
+  abort.action((refs: string[]) =>
+    withSession(abort, async (session) => (await import("../system/stores.ts")).abortIngests(session, refs)),
+  );
   const remove = declare(group, "rm <digest...>", "remove blobs, whoever needs them");
   remove.action((digests: string[]) =>
     withSession(remove, async (session) => (await import("../system/stores.ts")).removeContent(session, digests)),
@@ -87,6 +126,12 @@ function declareSnapshots(program: Command): void {
   list.action((flags: OutputFlags) =>
     withSession(list, async (session) =>
       (await import("../system/stores.ts")).listSnapshots(session, await named(list), flags),
+    ),
+  );
+  const label = declare(group, "label <key> <key=value...>", "set labels of a snapshot; an empty value removes one");
+  label.action((key: string, labels: string[]) =>
+    withSession(label, async (session) =>
+      (await import("../system/stores.ts")).labelSnapshot(session, await named(label), key, labels),
     ),
   );
   const remove = declare(group, "rm <key...>", "remove snapshots that nothing is built on");

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import type { ContentInfo } from "@ctrd/core/content";
+import type { ContentInfo, IngestStatus } from "@ctrd/core/content";
 import type { Lease } from "@ctrd/core/leases";
 import type { SnapshotInfo, SnapshotUsage } from "@ctrd/core/snapshots";
 import { labelsText, parseAssignments } from "../output/assignments.ts";
@@ -55,6 +55,69 @@ export async function removeContent(session: Session, digests: readonly string[]
   for (const digest of digests) {
     await session.content.delete(session.ctx, digest);
     process.stdout.write(`${digest}\n`);
+  }
+}
+
+/** Runs `ctrd content label`. */
+export async function labelContent(session: Session, digest: string, texts: readonly string[]): Promise<void> {
+  const labels = parseAssignments("content label", texts);
+  const { content, ctx } = session;
+  const info = await content.info(ctx, digest);
+  await content.update(ctx, { ...info, labels }, maskOf(labels));
+}
+
+/** Runs `ctrd snapshots label`. */
+export async function labelSnapshot(
+  session: Session,
+  snapshotter: string,
+  key: string,
+  texts: readonly string[],
+): Promise<void> {
+  const labels = parseAssignments("snapshots label", texts);
+  const { ctx } = session;
+  const info = await session.snapshotters.get(snapshotter).stat(ctx, key);
+  await session.snapshotters.get(snapshotter).update(ctx, { ...info, labels }, maskOf(labels));
+}
+
+function maskOf(labels: ReadonlyMap<string, string>): string[] {
+  return [...labels.keys()].map((key) => `labels.${key}`);
+}
+
+const ingestColumns: readonly Column<IngestStatus>[] = [
+  { name: "Ref", title: "REF", value: ({ ref }) => ref },
+  { name: "Offset", title: "HAVE", value: ({ offset }) => offset, text: ({ offset }) => formatBytes(offset) },
+  {
+    name: "Total",
+    title: "OF",
+    value: ({ total }) => total,
+    text: ({ total }) => (total > 0n ? formatBytes(total) : "-"),
+  },
+  {
+    name: "StartedAt",
+    title: "STARTED",
+    value: ({ startedAt }) => formatTime(startedAt),
+    text: ({ startedAt }) => formatAge(startedAt),
+  },
+  {
+    name: "UpdatedAt",
+    title: "WRITTEN",
+    value: ({ updatedAt }) => formatTime(updatedAt),
+    text: ({ updatedAt }) => formatAge(updatedAt),
+  },
+  { name: "Expected", value: ({ expected }) => expected },
+];
+
+/** Runs `ctrd content ingests`. */
+export async function listIngests(session: Session, flags: OutputFlags): Promise<void> {
+  const statuses = await session.content.listStatuses(session.ctx, []);
+  process.stdout.write(formatRows(statuses, ingestColumns, flags));
+}
+
+/** Runs `ctrd content abort`. */
+export async function abortIngests(session: Session, refs: readonly string[]): Promise<void> {
+  for (const ref of refs) {
+    await session.content.abort(session.ctx, ref);
+    process.stdout.write(`${ref}\n`);
   }
 }
 

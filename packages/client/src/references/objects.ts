@@ -99,7 +99,7 @@ export function imageObject(image: Image, rules: ReadingRules): HeldObject {
   return {
     ...common(object("image", image.name), image),
     refs: [...targets, ...refs],
-    root: expired ? undefined : "a name",
+    root: expired ? undefined : "an image name",
     expiresAt,
     parents: expired ? parents : [],
   };
@@ -183,8 +183,10 @@ function common(id: ObjectId, record: { createdAt: Common; updatedAt?: Common; l
   };
 }
 
+/** containerd sends the zero time of Go where there is none. */
 function dateOf(timestamp: Common): Date | undefined {
-  return timestamp === undefined ? undefined : new Date(millisFromTimestamp(timestamp));
+  const millis = millisFromTimestamp(timestamp);
+  return timestamp === undefined || millis <= 0 ? undefined : new Date(millis);
 }
 
 function isOver(expiresAt: number | undefined, { nowMs }: ReadingRules): boolean {
