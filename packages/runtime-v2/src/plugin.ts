@@ -48,6 +48,7 @@ const runtime: Registration<TaskRuntime, RuntimeConfig> = {
       const [os = "", architecture = "", variant = ""] = platform.split("/");
       ic.meta.platforms.push({ os, architecture, variant, osVersion: "" });
     }
+    ic.meta.exports.set("root", ic.root).set("state", ic.state);
     const opened = await openRuntime(shims, { root: ic.root, state: ic.state });
     ic.onClose(() => opened.close());
     void shims.lookup.warm("io.containerd.runc.v2");
