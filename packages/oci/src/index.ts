@@ -114,4 +114,5 @@ export type {
   SeccompRule,
   Throttle,
 } from "./spec-linux.ts";
+export type { UserOptions } from "./user.ts";
 export { withAdditionalGroups, withUmask, withUser, withUserIds } from "./user.ts";

@@ -11,17 +11,24 @@ import type { SpecContext, SpecOption } from "./context.ts";
 import { processOf } from "./context.ts";
 import type { Spec } from "./spec.ts";
 
+/** Options of {@link withUser}. */
+export interface UserOptions {
+  /** Whether the groups that list the user in the image are added; when absent, only if `user` names no group. */
+  imageGroups?: boolean;
+}
+
 /**
  * Runs the process as `user|uid[:group|gid]`. Without a group it is that of `/etc/passwd` (0 for a uid that is not
- * there), and the user's supplementary groups are added.
+ * there).
  */
-export function withUser(user: string): SpecOption {
-  parseUser(user);
+export function withUser(user: string, options: UserOptions = {}): SpecOption {
+  const { user: name, group } = parseUser(user);
+  const { imageGroups = group === undefined } = options;
   return async (context, spec) => {
     await setUser(context, spec, user);
-    if (user.includes(":")) return;
-    const id = parseId(user);
-    if (id === undefined || context.withRootfs !== undefined) await addGroupsOfUser(context, spec, id ?? user);
+    if (!imageGroups) return;
+    const id = parseId(name);
+    if (id === undefined || context.withRootfs !== undefined) await addGroupsOfUser(context, spec, id ?? name);
   };
 }
 
