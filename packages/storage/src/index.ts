@@ -14,6 +14,8 @@ export type { DirectorySnapshotterOptions, SnapshotDriver } from "./directory-sn
 export { openDirectorySnapshotter } from "./directory-snapshotter.ts";
 export type { DurableEnv, DurableEnvOptions, DurableKey, DurableSchema } from "./env.ts";
 export { openDurableEnv } from "./env.ts";
+export type { DatabaseSummary } from "./inspect-database.ts";
+export { inspectDatabase, readSnapshotRecords } from "./inspect-database.ts";
 export { SnapshotDirectories } from "./snapshot-directories.ts";
 export type { SnapshotRecord } from "./snapshot-record.ts";
 export type { NewSnapshot, SnapshotChain, SnapshotFiles, SnapshotStore } from "./snapshot-store.ts";
