@@ -3,6 +3,7 @@
  *
  * @module
  */
+import type { ImageVerifier } from "@ctrd/core/image-verifier";
 import type { Logger } from "@ctrd/core/log";
 import type { Descriptor } from "@ctrd/core/records";
 import type { ProgressListener, Resolver } from "@ctrd/core/remotes";
@@ -33,6 +34,8 @@ export interface PullImageOptions extends Abortable {
   /** Most contents at a time; unlimited when 0 or absent. */
   readonly maxConcurrentDownloads?: number;
   readonly progress?: ProgressListener;
+  /** Asked by name, one after the other, before anything is fetched; the first that refuses fails the pull. */
+  readonly verifiers?: ReadonlyMap<string, ImageVerifier>;
 }
 
 /** Options of {@link Client.push}. */
@@ -63,7 +66,7 @@ export async function openDefaultResolver(log: Logger): Promise<Resolver> {
 
 export async function pull(client: Client, reference: string, options: PullImageOptions): Promise<Image> {
   const ctx = client.context(options);
-  const { platform, imageHandler, imageHandlerWrapper, maxConcurrentDownloads, progress } = options;
+  const { platform, imageHandler, imageHandlerWrapper, maxConcurrentDownloads, progress, verifiers } = options;
   return reported(`pull ${reference}`, ctx.signal, async () => {
     const snapshotter = options.snapshotter ?? (await client.defaultSnapshotter(options));
     const { contentStore: content, diffService: applier, leasesService: leases, snapshotters } = client.services;
@@ -78,6 +81,7 @@ export async function pull(client: Client, reference: string, options: PullImage
       ...(imageHandlerWrapper === undefined ? {} : { imageHandlerWrapper }),
       ...(maxConcurrentDownloads === undefined ? {} : { maxConcurrentDownloads }),
       ...(progress === undefined ? {} : { progress }),
+      ...(verifiers === undefined ? {} : { verifiers }),
     });
     return new Image(client, record);
   });

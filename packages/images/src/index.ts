@@ -64,3 +64,4 @@ export { Turns } from "./turns.ts";
 export { uncompressed } from "./uncompressed.ts";
 export type { UnpackOptions } from "./unpack.ts";
 export { chainIds, unpackImage, unpackLayers } from "./unpack.ts";
+export { verifyImage } from "./verify.ts";

@@ -8,6 +8,7 @@ import type { CallContext } from "@ctrd/core/context";
 import { untilAborted, withLease, withoutCancellation, withSignal } from "@ctrd/core/context";
 import type { Applier } from "@ctrd/core/diff";
 import { canceled, isKind, messageOf, notImplemented } from "@ctrd/core/errors";
+import type { ImageVerifier } from "@ctrd/core/image-verifier";
 import type { Image, ImageStore } from "@ctrd/core/images";
 import type { Lease, LeaseManager } from "@ctrd/core/leases";
 import { hostPlatform } from "@ctrd/core/platforms";
@@ -30,6 +31,7 @@ import type { PlatformMatcher } from "./platforms.ts";
 import { anyPlatform, matchPlatform } from "./platforms.ts";
 import { Turns } from "./turns.ts";
 import { UnpackWhileFetching } from "./unpack-while-fetching.ts";
+import { verifyImage } from "./verify.ts";
 
 /** The stores that a pull fills. */
 export interface PullStores {
@@ -60,6 +62,8 @@ export interface PullOptions {
   /** Most contents at a time; unlimited when 0 or absent. */
   maxConcurrentDownloads?: number;
   progress?: ProgressListener;
+  /** Asked by name, one after the other, before anything is fetched; the first that refuses fails the pull. */
+  verifiers?: ReadonlyMap<string, ImageVerifier>;
 }
 
 /** How long what is pulled stays when the pull is killed. */
@@ -84,6 +88,7 @@ export async function pullImage(
     if (isSchema1Type(target.mediaType)) {
       throw notImplemented(`pull ${reference}: it is in Docker's schema 1; push it again with a tool of this decade`);
     }
+    if (options.verifiers !== undefined) await verifyImage(leased, options.verifiers, reference, target);
     progress?.({ stage: "resolved", name: reference, descriptor: target });
     await fetchAll(leased, stores, reference, target, options);
     const image = await storeImage(leased, stores.images, name, target, options.labels ?? new Map());

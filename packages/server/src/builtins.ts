@@ -13,6 +13,7 @@ export const builtins: readonly PluginPackage[] = [
   { name: "@ctrd/gc-scheduler", load: () => import("@ctrd/gc-scheduler/plugin") },
   { name: "@ctrd/diff-walking", load: () => import("@ctrd/diff-walking/plugin") },
   { name: "@ctrd/runtime-v2", load: () => import("@ctrd/runtime-v2/plugin") },
+  { name: "@ctrd/image-verifier-bindir", load: () => import("@ctrd/image-verifier-bindir/plugin") },
   { name: "@ctrd/transfer", load: () => import("@ctrd/transfer/plugin") },
   { name: "@ctrd/restart-monitor", load: () => import("@ctrd/restart-monitor/plugin") },
   { name: "@ctrd/grpc", load: () => import("@ctrd/grpc/plugin") },

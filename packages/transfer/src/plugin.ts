@@ -1,6 +1,8 @@
+import { ImageVerifierPlugin } from "@ctrd/core/image-verifier";
 import { LeasePlugin } from "@ctrd/core/leases";
 import { MetadataPlugin } from "@ctrd/core/metadata";
 import type { AnyRegistration, Registration } from "@ctrd/core/plugin";
+import { optional } from "@ctrd/core/plugin";
 import { DiffService } from "@ctrd/core/services";
 import type { StreamManager } from "@ctrd/core/streaming";
 import { StreamingPlugin } from "@ctrd/core/streaming";
@@ -11,13 +13,14 @@ import { GrpcPlugin, snapshotterLookup } from "@ctrd/services";
 import type { TransferConfig } from "./config.ts";
 import { transferConfig } from "./config.ts";
 import { createStreamManager, createTransferService, serveStreaming, serveTransfer } from "./index.ts";
+import { verifiersOf } from "./verifiers.ts";
 
 const streaming: Registration<StreamManager> = { type: StreamingPlugin, id: "manager", initFn: createStreamManager };
 
 const transfer: Registration<TransferService, TransferConfig> = {
   type: TransferPlugin,
   id: "local",
-  requires: [LeasePlugin, MetadataPlugin, DiffService, StreamingPlugin],
+  requires: [LeasePlugin, MetadataPlugin, DiffService, StreamingPlugin, optional(ImageVerifierPlugin)],
   config: transferConfig,
   initFn(ic) {
     const { content, images, snapshotters } = ic.get(MetadataPlugin);
@@ -32,6 +35,7 @@ const transfer: Registration<TransferService, TransferConfig> = {
       maxConcurrentDownloads: ic.config.max_concurrent_downloads,
       maxConcurrentUploads: ic.config.max_concurrent_uploaded_layers,
       defaultSnapshotter: ic.config.default_snapshotter,
+      verifiers: verifiersOf(ic),
     });
   },
 };

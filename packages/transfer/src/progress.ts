@@ -7,7 +7,7 @@ import { Progress } from "@ctrd/api/types/transfer/progress";
 import type { CallContext } from "@ctrd/core/context";
 import { messageOf } from "@ctrd/core/errors";
 import type { Descriptor } from "@ctrd/core/records";
-import type { TransferProgress } from "@ctrd/core/remotes";
+import type { ServedBy, TransferProgress } from "@ctrd/core/remotes";
 import type { NamedStream } from "@ctrd/core/streaming";
 import { protoAny } from "@ctrd/core/typeurl";
 import type { ImageHandlerWrapper } from "@ctrd/images";
@@ -25,6 +25,7 @@ interface Known {
   parents: readonly string[];
   event: string;
   offset: bigint;
+  served: ServedBy | undefined;
   /** Something happened since the last report. */
   changed: boolean;
 }
@@ -48,7 +49,7 @@ export class ProgressReporter {
 
   /** A sentence about the whole. */
   say(event: string, name = "", descriptor?: Descriptor): void {
-    this.#send({ event, name, parents: [], progress: 0n, total: 0n, desc: descriptor });
+    this.#send({ ...message, event, name, desc: descriptor });
   }
 
   /** Learns which content belongs to which. */
@@ -66,7 +67,7 @@ export class ProgressReporter {
   }
 
   /** Takes what pulls and pushes tell. */
-  readonly listener = ({ stage, name, descriptor, offset }: TransferProgress): void => {
+  readonly listener = ({ stage, name, descriptor, offset, served }: TransferProgress): void => {
     if (descriptor === undefined || this.#stream === undefined) return;
     const event = events[stage];
     if (stage === "saved") return this.say("saved", name, descriptor);
@@ -75,7 +76,7 @@ export class ProgressReporter {
     const known = this.#contents.get(name);
     // How much of a layer is extracted nobody tells; that it is under way is told at every tick.
     const begun = event === "waiting" || event === "extracting" ? 0n : descriptor.size;
-    const now: Known = { descriptor, parents, event, offset: offset ?? begun, changed: true };
+    const now: Known = { descriptor, parents, event, offset: offset ?? begun, served, changed: true };
     if (known === undefined && event !== "already exists") {
       this.#report(name, { ...now, event: "waiting", offset: 0n });
     }
@@ -112,9 +113,12 @@ export class ProgressReporter {
     this.#report(name, known);
   }
 
-  #report(name: string, { descriptor, parents, event, offset }: Known): void {
-    const total = descriptor.size;
-    this.#send({ event, name, parents: [...parents], progress: offset, total, desc: descriptor });
+  #report(name: string, { descriptor, parents, event, offset, served }: Known): void {
+    this.#send({
+      ...{ event, name, parents: [...parents], progress: offset, total: descriptor.size, desc: descriptor },
+      servedBy: served?.host ?? "",
+      attempts: served?.attempts.map(({ host, error }) => `${host}: ${error}`) ?? [],
+    });
   }
 
   #send(progress: Progress): void {
@@ -131,6 +135,8 @@ export class ProgressReporter {
       .finally(() => this.#pending--);
   }
 }
+
+const message: Progress = Progress.create();
 
 /** containerd's words for stages of contents. */
 const events: Partial<Record<TransferProgress["stage"], string>> = {

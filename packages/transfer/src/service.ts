@@ -8,6 +8,7 @@ import { ImageStore as ImageStoreMessage } from "@ctrd/api/types/transfer/images
 import { OCIRegistry } from "@ctrd/api/types/transfer/registry";
 import type { CallContext } from "@ctrd/core/context";
 import { failedPrecondition, invalidArgument, messageOf, notFound, notImplemented } from "@ctrd/core/errors";
+import type { ImageVerifier } from "@ctrd/core/image-verifier";
 import type { Image } from "@ctrd/core/images";
 import { hostPlatform } from "@ctrd/core/platforms";
 import type { Any, Descriptor } from "@ctrd/core/records";
@@ -39,6 +40,8 @@ export interface TransferParts extends PullStores {
   maxConcurrentUploads: number;
   /** For clients that name none. */
   defaultSnapshotter: string;
+  /** Asked before a pull, by name. */
+  verifiers: ReadonlyMap<string, ImageVerifier>;
 }
 
 /** Makes the transfer service. */
@@ -121,6 +124,7 @@ class LocalTransfer implements TransferService {
         maxConcurrentDownloads: this.#parts.maxConcurrentDownloads,
         imageHandlerWrapper: progress.wrapper(store.name === "" ? reference : store.name),
         progress: progress.listener,
+        verifiers: this.#parts.verifiers,
         ...(overlapped === undefined ? {} : { unpack: overlapped }),
       });
       if (target === undefined) return;
