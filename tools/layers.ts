@@ -15,6 +15,7 @@ const libraries = new Set([
   "registry",
   "oci",
   "client",
+  "cni",
 ]);
 const apps = new Set(["server", "build", "cli", "create-ctrd-plugin"]);
 
