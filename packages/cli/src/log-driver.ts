@@ -9,7 +9,7 @@ import { closeSync, constants, openSync, readFileSync, writeFileSync } from "nod
 import { Socket } from "node:net";
 import { join } from "node:path";
 import type { DriverOptions } from "./logs/driver-options.ts";
-import { readDriverOptions, readPid } from "./logs/driver-options.ts";
+import { clearPid, readBundlePid, readDriverOptions, readPid } from "./logs/driver-options.ts";
 import { LogWriter } from "./logs/log-writer.ts";
 
 const [stdoutFd, stderrFd, readyFd] = [3, 4, 5];
@@ -37,22 +37,26 @@ function run(directory: string): void {
     source.on("error", (error) => writer.write("stderr", Buffer.from(`ctrd: log of ${stream}: ${error.message}\n`)));
     source.on("close", () => --open === 0 && end());
   };
-  const { fifos } = options;
+  const ofShim = process.send === undefined;
+  // A shim that starts a container again knows nothing of the FIFOs of its first run.
+  const fifos = ofShim ? undefined : options.fifos;
   follow(fifos === undefined ? stdoutFd : openFifo(fifos.stdout), "stdout");
   if (fifos === undefined) follow(stderrFd, "stderr");
   else if (fifos.stderr !== "") follow(openFifo(fifos.stderr), "stderr");
-  whenEnded(directory, end);
+  // Of an earlier run; that of this one is noted, if at all, once we are ready.
+  if (ofShim) clearPid(directory);
+  whenEnded(() => readPid(directory) ?? (ofShim ? readBundlePid() : undefined), end);
   process.on("SIGTERM", () => setTimeout(end, graceMs).unref());
   if (fifos === undefined) closeSync(readyFd);
   else process.send?.("ready");
 }
 
 /** Calls `ended` once the process of the container is gone and its last output has had time to come. */
-function whenEnded(directory: string, ended: () => void): void {
+function whenEnded(readPid: () => number | undefined, ended: () => void): void {
   let pid: number | undefined;
   let began: string | undefined;
   const timer = setInterval(() => {
-    pid ??= readPid(directory);
+    pid ??= readPid();
     if (pid === undefined) return;
     const start = startOf(pid);
     began ??= start;

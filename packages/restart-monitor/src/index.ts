@@ -10,5 +10,3 @@
  */
 export type { RestartMonitorOptions, RestartMonitorParts, RunningRestartMonitor } from "./monitor.ts";
 export { startRestartMonitor } from "./monitor.ts";
-export type { Decision, RestartPolicy, Situation, TaskView } from "./policy.ts";
-export { decide, parsePolicy, policyNames, RestartLabel } from "./policy.ts";

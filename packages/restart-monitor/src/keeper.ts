@@ -15,7 +15,7 @@ import type { TaskProcess, TaskService } from "@ctrd/core/tasks";
 import { TaskStatus } from "@ctrd/core/tasks";
 import { Backoff } from "./backoff.ts";
 import type { Decision } from "./policy.ts";
-import { decide, RestartLabel } from "./policy.ts";
+import { decide, isExplicitlyStopped, RestartLabel } from "./policy.ts";
 import { deleteTask, endTask, rootfsOf, startTask, taskOf } from "./task-starter.ts";
 
 /** What keepers work with. */
@@ -30,6 +30,8 @@ export interface KeeperSettings {
   readonly log: Logger;
   /** Aborts when the monitor stops. */
   readonly signal: AbortSignal;
+  /** When the monitor was started, in milliseconds since the epoch. */
+  readonly startedAt: number;
   /** Until when others may be about to start a new container, in milliseconds. */
   intervalMs: number;
 }
@@ -156,6 +158,8 @@ export class Keeper {
 
   /** Whether somebody is likely to be about to start the container. */
   #isSomebodyElses({ createdAt }: Container, task: TaskProcess | undefined, reason: LookReason): boolean {
+    // Clients did not outlive the daemon's start with what they had begun.
+    if (reason === "first" && millisFromTimestamp(createdAt) < this.#settings.startedAt) return false;
     if (task === undefined) {
       const age = Date.now() - millisFromTimestamp(createdAt);
       return reason === "update" || (this.#lastExit === undefined && age < this.#settings.intervalMs);
@@ -166,7 +170,7 @@ export class Keeper {
     }
     // Left by whoever has died in between, if it is still so at the next pass.
     const isStale = this.#createdPid === task.pid;
-    if (reason === "first" || reason === "pass") this.#createdPid = task.pid;
+    if (reason !== "exit" && reason !== "update") this.#createdPid = task.pid;
     return !isStale;
   }
 
@@ -180,11 +184,12 @@ export class Keeper {
       if (old?.status === TaskStatus.Created) await endTask(tasks, ctx, this.#id);
       else if (old !== undefined) await deleteTask(tasks, ctx, this.#id);
       const labels = new Map<string, string>([[RestartLabel.count, String(count)]]);
-      if (container.labels.has(RestartLabel.explicitlyStopped)) labels.set(RestartLabel.explicitlyStopped, "false");
+      if (isExplicitlyStopped(container.labels)) labels.set(RestartLabel.explicitlyStopped, "false");
       const paths = [...labels.keys()].map((key) => `labels.${key}`);
       const updated = await containers.update(ctx, { ...container, labels }, paths);
       this.#backoff.started(performance.now());
       await startTask(tasks, ctx, updated, rootfs);
+      if (await this.#endUnwanted(ctx)) return;
     } catch (error) {
       if (isKind(error, "already-exists")) return this.#log.debug({}, "somebody else has started the container");
       if (!this.#settings.signal.aborted) this.#lookIn(this.#backoff.ended(performance.now()), "exit");
@@ -193,6 +198,14 @@ export class Keeper {
     this.#backoff.started(performance.now());
     [this.#lastExit, this.#killedAt, this.#createdPid, this.#reported] = [undefined, -Infinity, 0, ""];
     this.#log.info({ policy, count, ...(exitStatus === undefined ? {} : { exitStatus }) }, "restarted a container");
+  }
+
+  /** Ends the task again when the container was stopped or removed while it was made. */
+  async #endUnwanted(ctx: CallContext): Promise<boolean> {
+    const container = await this.#container(ctx);
+    if (container !== undefined && !isExplicitlyStopped(container.labels)) return false;
+    await endTask(this.#parts.tasks, ctx, this.#id);
+    return true;
   }
 
   /** What the container's root file system is made of; undefined when that is gone, which no retry brings back. */

@@ -62,9 +62,10 @@ class RestartMonitor implements RunningRestartMonitor {
 
   constructor(parts: RestartMonitorParts, { intervalMs, log = silentLogger, ready }: RestartMonitorOptions) {
     [this.#parts, this.#log] = [parts, log];
-    this.#settings = { log, signal: this.#abort.signal, intervalMs: intervalMs || defaultIntervalMs };
+    const { signal } = this.#abort;
+    this.#settings = { log, signal, startedAt: Date.now(), intervalMs: intervalMs || defaultIntervalMs };
     const forget = parts.tasks.onKill((namespace, id) => this.#keeper(namespace, id).killed());
-    this.#abort.signal.addEventListener("abort", forget, { once: true });
+    signal.addEventListener("abort", forget, { once: true });
     this.#ended = this.#run(ready);
   }
 

@@ -98,7 +98,7 @@ function decideStart(labels: ReadonlyMap<string, string>, situation: Situation):
     return { action: "none", problem: error instanceof Error ? error.message : String(error) };
   }
   const { name, maxRetries } = policy;
-  const stopped = isTrue(labels.get(RestartLabel.explicitlyStopped));
+  const stopped = isExplicitlyStopped(labels);
   if (name === "no" || (stopped && !(name === "always" && situation.atDaemonStart === true))) return none;
   const text = labels.get(RestartLabel.count) ?? "";
   const count = integer(text);
@@ -112,9 +112,9 @@ function decideStart(labels: ReadonlyMap<string, string>, situation: Situation):
   return { action: "start", policy: name, count: (count ?? 0) + 1 };
 }
 
-/** As Go's ParseBool; what is none is false. */
-function isTrue(text: string | undefined): boolean {
-  return ["1", "t", "T", "true", "TRUE", "True"].includes(text ?? "");
+/** Whether labels say that a user has stopped the container; what Go's ParseBool does not take is no. */
+export function isExplicitlyStopped(labels: ReadonlyMap<string, string>): boolean {
+  return ["1", "t", "T", "true", "TRUE", "True"].includes(labels.get(RestartLabel.explicitlyStopped) ?? "");
 }
 
 function integer(text: string): number | undefined {

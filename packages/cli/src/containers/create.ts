@@ -11,6 +11,7 @@ import { errnoOf } from "@ctrd/core/errors";
 import { checkIdentifier } from "@ctrd/core/identifiers";
 import { millisFromTimestamp } from "@ctrd/core/records";
 import { completeReference, parseReference } from "@ctrd/core/references";
+import { RestartLabel } from "@ctrd/restart-monitor/policy";
 import { CommandFailure } from "../failure.ts";
 import { describeImage } from "../images/describe.ts";
 import type { NamedImage } from "../images/find.ts";
@@ -33,6 +34,7 @@ import {
   stopTimeoutLabel,
 } from "./labels.ts";
 import { parseBytes, parseNumber } from "./quantities.ts";
+import { hasRestartPolicy, logUriOf, restartLabels } from "./restart.ts";
 import { specOptionsOf } from "./spec-options.ts";
 
 /** Makes a container; its image is pulled when it is not there. */
@@ -53,6 +55,7 @@ export async function createContainer(
   const directory = await makeDirectory(session, id);
   labels.set(directoryLabel, directory);
   try {
+    if (hasRestartPolicy(labels)) labels.set(RestartLabel.logUri, await logUriOf(directory));
     const snapshotter = chosenSnapshotter(flags.snapshotter);
     const container = await session.client.newContainer(id, {
       signal: session.signal,
@@ -81,9 +84,7 @@ async function labelsOf(session: Session, flags: CreateFlags): Promise<Map<strin
   if (flags.stopTimeout !== undefined) {
     labels.set(stopTimeoutLabel, String(parseNumber("--stop-timeout", flags.stopTimeout)));
   }
-  if (flags.restart !== undefined && flags.restart !== "no") {
-    throw new CommandFailure(`--restart ${flags.restart} needs the restart plugin, not built yet`, { exitCode: 125 });
-  }
+  for (const [key, value] of restartLabels(flags)) labels.set(key, value);
   const options = parseAssignments("--log-opt", flags.logOpt ?? []);
   if (options.size > 0) labels.set(rotationLabel, rotationOf(options));
   return labels;

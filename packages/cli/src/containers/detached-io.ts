@@ -31,10 +31,15 @@ export function rotationOf({ labels }: Container): RotationOptions {
 /** Streams for a container without input: the shim starts the logging program. */
 export function loggedIo(session: Session, container: Container, directory: string, terminal: boolean): IoCreator {
   return async (target) => {
-    writeDriverOptions(directory, driverOptions(session, container));
+    prepareDriver(session, container, directory);
     // One argument: shims do not keep the order of several.
     return logProgram(process.execPath, { [programPath("log-driver")]: directory }, { terminal })(target);
   };
+}
+
+/** Tells the logging program what it needs when somebody else starts it for this container. */
+export function prepareDriver(session: Session, container: Container, directory: string): void {
+  writeDriverOptions(directory, driverOptions(session, container));
 }
 
 /**

@@ -10,6 +10,7 @@ import type { Session } from "../session.ts";
 import { directoryOf } from "./directory.ts";
 import { findContainer } from "./find.ts";
 import { nameOf, ownLabelPrefix } from "./labels.ts";
+import { restartFacts } from "./restart.ts";
 import { stateOf } from "./state.ts";
 
 /** Flags of `ctrd inspect`. */
@@ -72,10 +73,12 @@ async function containerFacts(session: Session, container: Container): Promise<R
       Status: state.state,
       Running: state.state === "running",
       Paused: state.state === "paused",
+      Restarting: state.state === "restarting",
       Pid: state.pid,
       ExitCode: state.exitCode ?? 0,
       FinishedAt: state.exitedAt?.toISOString() ?? "",
     },
+    ...restartFacts(labels),
     Runtime: record.runtime?.name ?? "",
     Snapshotter: record.snapshotter,
     SnapshotKey: record.snapshotKey,

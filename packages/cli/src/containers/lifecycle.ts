@@ -14,6 +14,7 @@ import { defaultDetachKeys } from "./detach-keys.ts";
 import { findContainer, forEachContainer } from "./find.ts";
 import { autoRemoveLabel, nameLabel, nameOf, shortId, stopSignalLabel, stopTimeoutLabel } from "./labels.ts";
 import { parseNumber } from "./quantities.ts";
+import { markKilled, markStopped } from "./restart.ts";
 import { removeContainer, startAttached, startDetached } from "./start.ts";
 import { noteExit, stateOf, taskOf } from "./state.ts";
 
@@ -50,6 +51,7 @@ export async function stop(session: Session, names: readonly string[], flags: St
 }
 
 async function stopContainer(session: Session, container: Container, flags: StopFlags): Promise<void> {
+  await markStopped(container);
   const task = await taskOf(session, container);
   if (task === undefined) return;
   const { state } = await task.status();
@@ -100,6 +102,7 @@ export async function kill(session: Session, names: readonly string[], signal: s
   signalNumber(signal);
   await forEachContainer(session, names, async (container) => {
     const task = await runningTask(session, container);
+    await markKilled(container, signal);
     await task.kill(signal, { signal: session.signal });
   });
 }
@@ -126,12 +129,13 @@ export async function remove(
 ): Promise<void> {
   await forEachContainer(session, names, async (container) => {
     const { state } = await stateOf(session, container);
-    if (!force && (state === "running" || state === "paused")) {
+    if (!force && ["running", "paused", "restarting"].includes(state)) {
       const name = nameOf(container.labels) || shortId(container.id);
       throw new CommandFailure(`container "${name}" is ${state}`, {
         remedy: `stop it first (ctrd stop ${name}), or use --force`,
       });
     }
+    await markStopped(container);
     await removeContainer(container, true);
   });
 }

@@ -7,6 +7,7 @@ import { constants, openSync } from "node:fs";
 import { access } from "node:fs/promises";
 import { Socket } from "node:net";
 import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
 import type { Container, Task } from "@ctrd/client";
 import { parseGoDuration } from "@ctrd/core/durations";
 import { errnoOf, isKind } from "@ctrd/core/errors";
@@ -21,6 +22,7 @@ import { findContainer } from "./find.ts";
 import { inForeground } from "./foreground.ts";
 import { nameOf, shortId } from "./labels.ts";
 import { runningTask } from "./lifecycle.ts";
+import { hasRestartPolicy } from "./restart.ts";
 import { stateOf } from "./state.ts";
 
 /** Flags of `ctrd logs`. */
@@ -57,15 +59,25 @@ export async function logs(session: Session, name: string, flags: LogsFlags): Pr
   await watching;
 }
 
+/** How often it is looked whether a container with a restart policy was stopped between two runs. */
+const watchMs = 1_000;
+
 /** The log may have ended before we came: then nobody writes the record that we would wait for. */
 async function watchState(session: Session, container: Container, ended: AbortController): Promise<void> {
-  if (!(await isRunning(session, container))) ended.abort();
+  while (await isRunning(session, container)) {
+    if (!hasRestartPolicy(container.labels)) return;
+    // Aborted: the loop ends.
+    await sleep(watchMs, undefined, { signal: ended.signal }).catch(() => {});
+    if (ended.signal.aborted) return;
+    await container.info();
+  }
+  ended.abort();
 }
 
 async function isRunning(session: Session, container: Container): Promise<boolean> {
   try {
     const { state } = await stateOf(session, container);
-    return state === "running" || state === "paused";
+    return ["running", "paused", "restarting"].includes(state);
   } catch (error) {
     if (isKind(error, "not-found")) return false;
     throw error;

@@ -11,8 +11,6 @@ import {
   withAdditionalGroups,
   withAnnotations,
   withApparmorProfile,
-  withCpu,
-  withCpuLimit,
   withCwd,
   withDefaultSeccomp,
   withDevice,
@@ -24,11 +22,9 @@ import {
   withHostNamespace,
   withHostResolvConf,
   withImageConfig,
-  withMemory,
   withMounts,
   withNoNewPrivileges,
   withOomScoreAdj,
-  withPidsLimit,
   withPrivileged,
   withReadonlyRoot,
   withRlimit,
@@ -43,6 +39,7 @@ import { CommandFailure } from "../failure.ts";
 import { parseAssignments } from "../output/assignments.ts";
 import type { CreateFlags } from "./flags.ts";
 import { parseBytes, parseNumber } from "./quantities.ts";
+import { resourceOptions } from "./resource-options.ts";
 import { parseMount, parseTmpfs, parseVolume } from "./volumes.ts";
 
 /** The options of a container: first what the image says, then what the flags do. */
@@ -56,6 +53,7 @@ export async function specOptionsOf(id: string, args: readonly string[], flags: 
     ...processOptions(id, flags),
     ...namespaceOptions(id, flags),
     ...resourceOptions(flags),
+    ...(flags.shmSize === undefined ? [] : [withShmSize(parseBytes("--shm-size", flags.shmSize))]),
     ...(await mountOptions(flags)),
     ...(await securityOptions(flags)),
   ];
@@ -123,26 +121,6 @@ function namespaceOptions(id: string, flags: CreateFlags): SpecOption[] {
     options.push(withHostNamespace(type));
   }
   return options;
-}
-
-function resourceOptions(flags: CreateFlags): SpecOption[] {
-  const { cpus, cpuShares, cpusetCpus, memory, memorySwap, pidsLimit, shmSize } = flags;
-  const cpu = {
-    ...(cpuShares === undefined ? {} : { shares: parseNumber("--cpu-shares", cpuShares) }),
-    ...(cpusetCpus === undefined ? {} : { cpus: cpusetCpus }),
-  };
-  const swap = memorySwap === "-1" ? -1 : memorySwap && parseBytes("--memory-swap", memorySwap);
-  const limit = {
-    ...(memory === undefined ? {} : { limit: parseBytes("--memory", memory) }),
-    ...(swap === undefined || swap === "" ? {} : { swap }),
-  };
-  return [
-    ...(cpus === undefined ? [] : [withCpuLimit(parseNumber("--cpus", cpus))]),
-    ...(Object.keys(cpu).length === 0 ? [] : [withCpu(cpu)]),
-    ...(Object.keys(limit).length === 0 ? [] : [withMemory(limit)]),
-    ...(pidsLimit === undefined ? [] : [withPidsLimit(parseNumber("--pids-limit", pidsLimit))]),
-    ...(shmSize === undefined ? [] : [withShmSize(parseBytes("--shm-size", shmSize))]),
-  ];
 }
 
 async function mountOptions({

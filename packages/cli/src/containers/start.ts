@@ -5,16 +5,18 @@
  */
 import type { ChildProcess } from "node:child_process";
 import { join } from "node:path";
-import type { Container, Task } from "@ctrd/client";
+import type { Container, ProcessExit, Task } from "@ctrd/client";
 import { streams } from "@ctrd/client";
+import { isKind } from "@ctrd/core/errors";
 import { CommandFailure } from "../failure.ts";
 import { writePid } from "../logs/driver-options.ts";
 import { LogWriter } from "../logs/log-writer.ts";
 import type { Session } from "../session.ts";
-import { fifoIo, loggedIo, rotationOf, startDriver } from "./detached-io.ts";
+import { fifoIo, loggedIo, prepareDriver, rotationOf, startDriver } from "./detached-io.ts";
 import { directoryOf, makeDirectory, removeDirectory } from "./directory.ts";
 import { copyOutput, inForeground } from "./foreground.ts";
 import { autoRemoveLabel, interactiveLabel } from "./labels.ts";
+import { hasRestartPolicy, markStarted } from "./restart.ts";
 import { startOrDelete, starting } from "./start-failure.ts";
 import { noteExit, taskOf } from "./state.ts";
 
@@ -42,6 +44,7 @@ export async function startDetached(session: Session, container: Container): Pro
     const task = await starting(failed, () => container.newTask({ io, signal }));
     writePid(directory, task.pid);
     await startOrDelete(failed, task);
+    await markStarted(container);
   } catch (error) {
     // Nobody will write what it would wait for.
     driver?.kill("SIGKILL");
@@ -62,6 +65,8 @@ export async function startAttached(session: Session, container: Container, opti
   const task = await starting(failed, () =>
     container.newTask({ io: (target) => io({ ...target, fifoDirectory }), signal }),
   );
+  // For when the daemon starts it the next time.
+  if (hasRestartPolicy(container.labels)) prepareDriver(session, container, directory);
   const autoRemove = container.labels.get(autoRemoveLabel) === "true";
   const log = autoRemove ? undefined : new LogWriter(directory, rotationOf(container));
   if (log !== undefined) keepOutput(task, log);
@@ -69,10 +74,11 @@ export async function startAttached(session: Session, container: Container, opti
     [task.stdout, process.stdout],
     [task.stderr, process.stderr],
   ]);
-  const begin = (): Promise<void> => {
+  const begin = async (): Promise<void> => {
     // From here on signals are the container's alone.
     session.interruption.release();
-    return startOrDelete(failed, task);
+    await startOrDelete(failed, task);
+    await markStarted(container);
   };
   const end = await inForeground(task, { ...options, terminal, stdin: task.stdin, begin });
   if (end === "detached") {
@@ -84,12 +90,24 @@ export async function startAttached(session: Session, container: Container, opti
     // Closing our ends would remove the FIFOs.
     process.exit(0);
   }
-  const exit = await task.delete();
+  const exit = await deleteEnded(task, end.exitCode);
   await copied;
   log?.end();
   if (autoRemove) await removeContainer(container);
   else await noteExit(container, exit);
   return end.exitCode;
+}
+
+/** Deletes a task that has ended, unless the daemon has done so to start the container again. */
+async function deleteEnded(task: Task, exitCode: number): Promise<ProcessExit> {
+  try {
+    return await task.delete();
+  } catch (error) {
+    if (!isKind(error, "not-found") && !isKind(error, "failed-precondition")) throw error;
+    await task.output();
+    task.detach();
+    return { exitCode, exitedAt: new Date() };
+  }
 }
 
 function keepOutput({ stdout, stderr }: Task, log: LogWriter): void {

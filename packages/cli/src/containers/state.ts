@@ -9,10 +9,11 @@ import { errnoOf, isKind } from "@ctrd/core/errors";
 import { formatSpan } from "../output/quantities.ts";
 import type { Session } from "../session.ts";
 import { exitLabel } from "./labels.ts";
+import { isRestarting } from "./restart.ts";
 
-/** State of a container, its task's or what was noted when that was deleted. */
+/** State of a container: its task's, or what was noted when that was deleted. */
 export interface ContainerState {
-  readonly state: "created" | "running" | "paused" | "exited" | "unknown";
+  readonly state: "created" | "running" | "paused" | "restarting" | "exited" | "unknown";
   /** 0 unless it runs. */
   readonly pid: number;
   readonly exitCode: number | undefined;
@@ -34,24 +35,33 @@ export async function stateOf(session: Session, container: Container): Promise<C
   const task = await taskOf(session, container);
   if (task === undefined) return stateWithoutTask(container);
   try {
-    return stateOfStatus(await task.status({ signal: session.signal }));
+    return stateOfStatus(container, await task.status({ signal: session.signal }));
   } catch (error) {
     if (isKind(error, "not-found")) return stateWithoutTask(container);
     throw error;
   }
 }
 
-function stateOfStatus({ state, pid, exitCode, exitedAt }: ProcessStatus): ContainerState {
-  if (state === "stopped") return { state: "exited", pid: 0, exitCode, exitedAt };
+function stateOfStatus({ labels }: Container, { state, pid, exitCode, exitedAt }: ProcessStatus): ContainerState {
+  if (state === "stopped") return ended(labels, exitCode, exitedAt);
   const known = state === "pausing" ? "paused" : state;
   return { state: known, pid, exitCode: undefined, exitedAt: undefined };
 }
 
 function stateWithoutTask({ labels }: Container): ContainerState {
   const [code, time] = labels.get(exitLabel)?.split(" ") ?? [];
-  if (code === undefined) return { state: "created", pid: 0, exitCode: undefined, exitedAt: undefined };
+  const exitCode = code === undefined ? undefined : Number(code);
   const exitedAt = time === undefined ? undefined : new Date(time);
-  return { state: "exited", pid: 0, exitCode: Number(code), exitedAt };
+  return ended(labels, exitCode, exitedAt);
+}
+
+function ended(
+  labels: ReadonlyMap<string, string>,
+  exitCode: number | undefined,
+  exitedAt: Date | undefined,
+): ContainerState {
+  const state = isRestarting(labels, exitCode) ? "restarting" : exitCode === undefined ? "created" : "exited";
+  return { state, pid: 0, exitCode, exitedAt };
 }
 
 /** Notes how a container ended, before its task is gone. */
@@ -61,9 +71,9 @@ export async function noteExit(container: Container, { exitCode, exitedAt }: Pro
 
 /** A state as `ps` shows it: `Up 5 minutes`, `Exited (0) 2 hours ago`. */
 export async function describeState({ state, pid, exitCode, exitedAt }: ContainerState): Promise<string> {
-  if (state === "exited") {
+  if (state === "exited" || state === "restarting") {
     const age = exitedAt === undefined ? "" : ` ${formatSpan(Date.now() - exitedAt.getTime())} ago`;
-    return `Exited (${exitCode ?? 0})${age}`;
+    return `${state === "exited" ? "Exited" : "Restarting"} (${exitCode ?? 0})${age}`;
   }
   if (state !== "running" && state !== "paused") return state === "created" ? "Created" : "Unknown";
   const since = await startOf(pid);

@@ -11,6 +11,7 @@ import type { RemoveFlags, StartFlags, StopFlags } from "../containers/lifecycle
 import type { ListFlags } from "../containers/list.ts";
 import type { AttachFlags, LogsFlags } from "../containers/logs.ts";
 import type { StatsFlags } from "../containers/stats.ts";
+import type { UpdateFlags } from "../containers/update.ts";
 import { declare } from "../globals.ts";
 import type { OutputFlags } from "../output/format.ts";
 import { addOutputFlags } from "../output/format.ts";
@@ -133,6 +134,13 @@ function declareLives(program: Command): void {
   rename.action((from: string, to: string) =>
     withSession(rename, async (session) => (await lifecycle()).rename(session, from, to)),
   );
+  const update = limitOptions(declare(program, "update <container...>", "change limits and the restart policy")).option(
+    "--restart <policy>",
+    "no, always, unless-stopped, on-failure[:<most restarts>]",
+  );
+  update.action((names: string[], flags: UpdateFlags) =>
+    withSession(update, async (session) => (await import("../containers/update.ts")).update(session, names, flags)),
+  );
   const ended = declare(program, "container-ended <id>", "remove a container with --rm once it has ended", true);
   ended.action((id: string) => withSession(ended, async (session) => (await lifecycle()).containerEnded(session, id)));
 }
@@ -179,7 +187,7 @@ function processOptions(command: Command): Command {
     .option("--annotation <key=value>", "annotation of its OCI spec", collect)
     .option("--stop-signal <signal>", "what ctrd stop sends")
     .option("--stop-timeout <seconds>", "how long ctrd stop waits before it kills")
-    .option("--restart <policy>", "needs the restart plugin, not built yet")
+    .option("--restart <policy>", "no (the default), always, unless-stopped, on-failure[:<most restarts>]")
     .option("--init", "not there yet")
     .option("--log-opt <key=value>", "max-size (10m), max-file (3)", collect)
     .option("--cidfile <file>", "write the id to a file")
@@ -192,17 +200,21 @@ function processOptions(command: Command): Command {
     .option("-q, --quiet", "do not show how a pull goes on");
 }
 
-function resourceOptions(command: Command): Command {
+function limitOptions(command: Command): Command {
   return command
-    .option("-v, --volume <source:target[:ro]>", "show a directory of this machine", collect)
-    .option("--mount <fields>", "type=bind,source=…,target=…[,readonly] or type=tmpfs,target=…", collect)
-    .option("--tmpfs <path[:options]>", "empty directory in memory", collect)
     .option("--cpus <number>", "processors, as 1.5")
     .option("-c, --cpu-shares <number>", "weight among others")
     .option("--cpuset-cpus <list>", "processors that it may use, as 0-2")
     .option("-m, --memory <bytes>", "limit, as 64m")
     .option("--memory-swap <bytes>", "limit of memory and swap together; -1: none")
-    .option("--pids-limit <number>", "processes at most")
+    .option("--pids-limit <number>", "processes at most");
+}
+
+function resourceOptions(command: Command): Command {
+  return limitOptions(command)
+    .option("-v, --volume <source:target[:ro]>", "show a directory of this machine", collect)
+    .option("--mount <fields>", "type=bind,source=…,target=…[,readonly] or type=tmpfs,target=…", collect)
+    .option("--tmpfs <path[:options]>", "empty directory in memory", collect)
     .option("--shm-size <bytes>", "size of /dev/shm")
     .option("--ulimit <name=soft[:hard]>", "resource limit, as nofile=1024", collect)
     .option("--oom-score-adj <number>", "how readily the kernel kills it, -1000 to 1000");

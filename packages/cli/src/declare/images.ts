@@ -45,7 +45,8 @@ function declarePull(program: Command): void {
     .option("--all-platforms", "everything that the registry has")
     .option("--no-unpack", "only fetch it")
     .option("--snapshotter <name>", "unpack into this one (CTRD_SNAPSHOTTER, CONTAINERD_SNAPSHOTTER, overlayfs)")
-    .option("--max-concurrent-downloads <count>", "contents at a time", parseCount);
+    .option("--max-concurrent-downloads <count>", "contents at a time", parseCount)
+    .option("--local", "fetch it through this command, not by the daemon itself");
   registryFlags(command)
     .option("-q, --quiet", "print only the name")
     .option("--json", "print progress as JSON lines")

@@ -1,14 +1,17 @@
-import type { Image } from "@ctrd/client";
+import { resolve } from "node:path";
+import type { DaemonPullOptions, Image } from "@ctrd/client";
+import { isKind } from "@ctrd/core/errors";
 import { hostPlatform } from "@ctrd/core/platforms";
 import { completeReference, shortReference } from "@ctrd/core/references";
 import { matchPlatforms, parsePlatformText } from "@ctrd/images";
 import type { PlatformMatcher } from "@ctrd/images";
 import type { OutputFlags } from "../output/format.ts";
 import { toJson } from "../output/format.ts";
+import type { ProgressDisplay } from "../output/progress-display.ts";
 import { showProgress } from "../output/progress.ts";
 import type { Session } from "../session.ts";
 import type { RegistryFlags } from "./registry.ts";
-import { resolverOf } from "./registry.ts";
+import { credentialSource, resolverOf } from "./registry.ts";
 import { chosenSnapshotter } from "./snapshotter.ts";
 
 /** Flags of `ctrd pull`. */
@@ -18,6 +21,7 @@ export interface PullFlags extends RegistryFlags, Omit<OutputFlags, "format"> {
   unpack?: boolean;
   snapshotter?: string;
   maxConcurrentDownloads?: number;
+  local?: boolean;
 }
 
 /** Runs `ctrd pull`. */
@@ -27,7 +31,7 @@ export async function pull(session: Session, reference: string, flags: PullFlags
   else process.stdout.write(flags.quiet === true ? `${name}\n` : `${shortReference(name)}: ${target.digest}\n`);
 }
 
-/** Pulls and shows how it goes on. */
+/** Pulls and shows how it goes on: by the daemon itself if it can. */
 export async function pullWithProgress(
   session: Session,
   reference: string,
@@ -35,11 +39,19 @@ export async function pullWithProgress(
   stream: NodeJS.WriteStream,
 ): Promise<Image> {
   using display = showProgress(stream, flags);
-  const { signal } = session;
+  const name = completeReference(reference);
+  if (canDaemonPull(flags)) {
+    try {
+      return await session.client.pullByDaemon(name, daemonOptions(session, flags, display));
+    } catch (error) {
+      // containerd 1.6 has no Transfer service.
+      if (!isKind(error, "not-implemented")) throw error;
+    }
+  }
   const { platform, unpack = true, maxConcurrentDownloads = 0 } = flags;
   const snapshotter = chosenSnapshotter(flags.snapshotter);
-  return await session.client.pull(completeReference(reference), {
-    signal,
+  return await session.client.pull(name, {
+    signal: session.signal,
     resolver: resolverOf(flags, session.ctx.log),
     progress: display.listener,
     unpack,
@@ -48,6 +60,25 @@ export async function pullWithProgress(
     ...(platform === undefined ? {} : { platform: matcherOf(platform) }),
     ...(flags.allPlatforms === true ? { platform: "all" } : {}),
   });
+}
+
+/** Whether a transfer can be told all that the flags say. */
+function canDaemonPull({ local, skipVerify, hostsDir, maxConcurrentDownloads }: PullFlags): boolean {
+  if (local === true || skipVerify === true || maxConcurrentDownloads !== undefined) return false;
+  return hostsDir === undefined || hostsDir.length === 1;
+}
+
+function daemonOptions({ signal }: Session, flags: PullFlags, display: ProgressDisplay): DaemonPullOptions {
+  const { platform, allPlatforms, plainHttp = false, unpack = true } = flags;
+  const snapshotter = chosenSnapshotter(flags.snapshotter);
+  const [directory] = flags.hostsDir ?? [];
+  return {
+    ...{ signal, unpack, plainHttp, credentials: credentialSource(flags), progress: display.listener },
+    ...(directory === undefined ? {} : { hostsDirectory: resolve(directory) }),
+    ...(snapshotter === undefined ? {} : { snapshotter }),
+    ...(platform === undefined ? {} : { platforms: platform.map((text) => parsePlatformText(text, hostPlatform())) }),
+    ...(allPlatforms === true ? { platforms: "all" } : {}),
+  };
 }
 
 /** The matcher of platforms as people write them. */

@@ -5,6 +5,7 @@
  */
 import type { Logger } from "@ctrd/core/log";
 import type { Resolver } from "@ctrd/core/remotes";
+import type { CredentialSource } from "@ctrd/registry";
 import { createAuthorizer, createRegistryResolver, dockerCredentials, hostsFromDirectories } from "@ctrd/registry";
 import { CommandFailure } from "../failure.ts";
 
@@ -18,10 +19,9 @@ export interface RegistryFlags {
 
 const hostsDirectories = ["/etc/ctrd/certs.d", "/etc/containerd/certs.d", "/etc/docker/certs.d"];
 
-/** Makes a resolver. Credentials are Docker's, or those of `--user`. */
+/** Makes a resolver. */
 export function resolverOf(flags: RegistryFlags, log: Logger): Resolver {
-  const fixed = flags.user === undefined ? undefined : credentialsOf(flags.user);
-  const source = fixed === undefined ? dockerCredentials() : () => Promise.resolve(fixed);
+  const source = credentialSource(flags);
   const hosts = hostsFromDirectories({
     directories: flags.hostsDir ?? hostsDirectories,
     authorizer: (host) => createAuthorizer(host, source),
@@ -30,6 +30,13 @@ export function resolverOf(flags: RegistryFlags, log: Logger): Resolver {
     ...(flags.skipVerify === true ? { tls: { skipVerify: true } } : {}),
   });
   return createRegistryResolver({ hosts });
+}
+
+/** Docker's credentials, or those of `--user`. */
+export function credentialSource({ user }: RegistryFlags): CredentialSource {
+  if (user === undefined) return dockerCredentials();
+  const fixed = credentialsOf(user);
+  return () => Promise.resolve(fixed);
 }
 
 function credentialsOf(text: string): { username: string; secret: string } {

@@ -21,7 +21,7 @@ const pidFileName = "pid";
 
 /** Writes the options into the directory of a container. */
 export function writeDriverOptions(directory: string, options: DriverOptions): void {
-  rmSync(join(directory, pidFileName), { force: true });
+  clearPid(directory);
   writeFileSync(join(directory, fileName), JSON.stringify(options), { mode: 0o600 });
 }
 
@@ -36,6 +36,21 @@ export function readDriverOptions(directory: string): DriverOptions {
  */
 export function writePid(directory: string, pid: number): void {
   writeFileSync(join(directory, pidFileName), String(pid), { mode: 0o600 });
+}
+
+/** Forgets the process of an earlier run. */
+export function clearPid(directory: string): void {
+  rmSync(join(directory, pidFileName), { force: true });
+}
+
+/** The process that the shim which started us runs, when it is runc's: it works in the bundle, where runc notes it. */
+export function readBundlePid(): number | undefined {
+  try {
+    return Number(readFileSync(`/proc/${process.ppid}/cwd/init.pid`, "utf8")) || undefined;
+  } catch {
+    // Not yet, or another kind of shim: then the end of the streams tells.
+    return undefined;
+  }
 }
 
 /** The process to watch; undefined as long as that is not known. */
