@@ -5,6 +5,7 @@
  */
 import type { Command } from "commander";
 import { declare, globalsOf } from "../globals.ts";
+import type { DoctorFlags } from "../doctor/doctor.ts";
 import type { OutputFlags } from "../output/format.ts";
 import { addOutputFlags } from "../output/format.ts";
 import type { DiskUsageFlags } from "../system/disk-usage.ts";
@@ -21,6 +22,19 @@ export function declareSystemCommands(program: Command): void {
   declareSnapshots(program);
   declareLeases(program);
   declareGarbage(program);
+  declareDoctor(program);
+}
+
+function declareDoctor(program: Command): void {
+  const doctor = declare(program, "doctor", "compare what the daemon knows with what is on its machine")
+    .option("--repair", "mend what can be mended safely")
+    .option("--deep", "read all blobs and check their digests")
+    .option("--root <directory>", "the daemon's root, when it does not say")
+    .option("--state <directory>", "the daemon's state, when it does not say")
+    .option("--json", "print JSON, one finding a line");
+  doctor.action((flags: DoctorFlags) =>
+    withSession(doctor, async (session) => (await import("../doctor/doctor.ts")).doctor(session, flags)),
+  );
 }
 
 function declareGarbage(program: Command): void {

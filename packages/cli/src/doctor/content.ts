@@ -3,17 +3,18 @@
  *
  * @module
  */
-import { mkdir, readdir, readFile, rename, rm, stat } from "node:fs/promises";
+import { mkdir, rename, rm, stat } from "node:fs/promises";
 import { join } from "node:path";
 import type { Client } from "@ctrd/client";
 import { referenceGraph } from "@ctrd/client";
 import { isDigest, parseDigest } from "@ctrd/core/digests";
-import { errnoOf, isKind } from "@ctrd/core/errors";
-import { millisFromTimestamp } from "@ctrd/core/records";
+import { errnoOf } from "@ctrd/core/errors";
 import { shortReference } from "@ctrd/core/references";
-import { formatBytes, formatSpan } from "../output/quantities.ts";
+import { formatBytes } from "../output/quantities.ts";
+import { names, oldSize, unlessGone, unlessMissing, youngMs } from "./files.ts";
 import type { Check, Finding } from "./finding.ts";
 import { hashFiles } from "./hash-blobs.ts";
+import { ingestsOf } from "./ingests.ts";
 import type { DoctorScope } from "./scope.ts";
 
 /** A blob as the metadata has it. */
@@ -136,9 +137,6 @@ async function quarantine(scope: DoctorScope, { digest, clients }: NamedBlob): P
   return moved ? `moved to ${to}, and forgotten` : "forgotten";
 }
 
-/** Files and directories younger than this may be in the making. */
-const youngMs = 60_000;
-
 /** Blobs that no namespace names. */
 export const strayBlobs: Check = {
   name: "stray-blobs",
@@ -173,115 +171,4 @@ function strayBlob(path: string, size: number): Finding {
       return "removed";
     },
   };
-}
-
-/** Uploads that nobody goes on with. */
-const staleMs = 24 * 3600 * 1000;
-
-/** Uploads that were left. */
-export const staleIngests: Check = {
-  name: "ingests",
-  about: "no upload is older than a day, and each is named by a namespace",
-  async run(scope) {
-    const all = await ingestsOf(scope);
-    const now = Date.now();
-    const old = all.filter(({ status }) => now - millisFromTimestamp(status.updatedAt) > staleMs);
-    const findings = old.map(({ client, status }): Finding => ({
-      check: "ingests",
-      severity: "warning",
-      object: `ingest ${status.ref} (namespace ${client.namespace})`,
-      problem: `nothing was written to it for ${formatSpan(now - millisFromTimestamp(status.updatedAt))}`,
-      meaning: `it takes ${formatBytes(status.offset)}; a pull of the same content would go on with it`,
-      remedy: "gives the upload up",
-      async repair() {
-        await unlessGone(client.content.abort(client.context({ signal: scope.session.signal }), status.ref));
-        return "given up";
-      },
-    }));
-    return [...findings, ...(await strayIngests(scope, all))];
-  },
-};
-
-type Ingest = { client: Client; status: Awaited<ReturnType<Client["content"]["listStatuses"]>>[number] };
-
-async function ingestsOf(scope: DoctorScope): Promise<Ingest[]> {
-  const all: Ingest[] = [];
-  for (const client of (await scope.namespaces()).values()) {
-    const statuses = await client.content.listStatuses(client.context({ signal: scope.session.signal }), []);
-    all.push(...statuses.map((status) => ({ client, status })));
-  }
-  return all;
-}
-
-/** Directories of uploads that no namespace knows. */
-async function strayIngests({ content }: DoctorScope, known: readonly Ingest[]): Promise<Finding[]> {
-  if (content === undefined) return [];
-  const findings: Finding[] = [];
-  for (const name of await names(join(content, "ingest"))) {
-    const path = join(content, "ingest", name);
-    if ((await oldSize(path, staleMs)) === undefined) continue;
-    const ref = await readFile(join(path, "ref"), "utf8").catch((error: unknown) => {
-      if (errnoOf(error) === "ENOENT") return "";
-      throw error;
-    });
-    // <namespace>/<number>/<ref>
-    const [namespace, , ...rest] = ref.split("/");
-    const isKnown = known.some(({ client, status }) => client.namespace === namespace && status.ref === rest.join("/"));
-    if (!isKnown) findings.push(strayIngest(path));
-  }
-  return findings;
-}
-
-function strayIngest(path: string): Finding {
-  return {
-    check: "ingests",
-    severity: "warning",
-    object: path,
-    problem: "no namespace has this upload, and it is older than a day",
-    meaning: "it takes space for nothing; the daemon removes it at its next start",
-    remedy: "removes the directory",
-    async repair() {
-      await rm(path, { recursive: true, force: true });
-      return "removed";
-    },
-  };
-}
-
-async function names(directory: string): Promise<string[]> {
-  try {
-    return await readdir(directory);
-  } catch (error) {
-    if (errnoOf(error) === "ENOENT") return [];
-    throw error;
-  }
-}
-
-/** Bytes of a file that was last changed longer ago than `ageMs`; undefined when it is younger, or gone. */
-async function oldSize(path: string, ageMs: number): Promise<number | undefined> {
-  try {
-    const { size, mtimeMs } = await stat(path);
-    return Date.now() - mtimeMs > ageMs ? size : undefined;
-  } catch (error) {
-    if (errnoOf(error) === "ENOENT") return undefined;
-    throw error;
-  }
-}
-
-/** False when the file is not there. */
-async function unlessMissing(work: Promise<void>): Promise<boolean> {
-  try {
-    await work;
-    return true;
-  } catch (error) {
-    if (errnoOf(error) === "ENOENT") return false;
-    throw error;
-  }
-}
-
-async function unlessGone(work: Promise<void>): Promise<void> {
-  try {
-    await work;
-  } catch (error) {
-    if (!isKind(error, "not-found")) throw error;
-  }
 }
