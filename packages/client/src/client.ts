@@ -25,6 +25,8 @@ import type { VersionInfo } from "@ctrd/services";
 import type { ExportArchiveOptions, ImportArchiveOptions } from "./archives.ts";
 import { exportImages, importImages } from "./archives.ts";
 import { Container } from "./container.ts";
+import type { DaemonPullOptions } from "./daemon-pull.ts";
+import { pullByDaemon } from "./daemon-pull.ts";
 import { Image } from "./image.ts";
 import { defaultFifoDirectory } from "./io/fifos.ts";
 import type { LeaseOptions } from "./lease.ts";
@@ -158,6 +160,16 @@ export class Client implements AsyncDisposable {
   /** Pulls an image by its full reference and unpacks it. */
   pull(reference: string, options: PullImageOptions = {}): Promise<Image> {
     return pull(this, reference, options);
+  }
+
+  /**
+   * Pulls an image with the daemon's own hands: faster for large images, but with the services of the daemon alone and
+   * from registries only.
+   *
+   * @throws ContainerdError `not-implemented` when the daemon has no Transfer service
+   */
+  pullByDaemon(reference: string, options: DaemonPullOptions = {}): Promise<Image> {
+    return pullByDaemon(this, reference, options);
   }
 
   /** Pushes an image, or a descriptor of the content store, as `reference`. */

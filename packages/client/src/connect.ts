@@ -19,6 +19,7 @@ import {
   proxySandboxes,
   proxySnapshotter,
   proxyTasks,
+  proxyTransfers,
 } from "@ctrd/services";
 import type { RpcChannel } from "@ctrd/services";
 import type { ClientOptions } from "./client.ts";
@@ -79,6 +80,7 @@ function remoteServices(channel: RpcChannel): ServiceSource {
     namespaceService: () => proxyNamespaces(channel),
     snapshotters: () => ({ get: (name) => proxySnapshotter(channel, name) }),
     taskService: () => proxyTasks(channel),
+    transferService: () => proxyTransfers(channel),
     sandboxStore: () => proxySandboxes(channel),
     introspectionService: () => proxyIntrospection(channel),
     versionService: () => ({ version: (ctx) => fetchVersion(channel, ctx) }),

@@ -4,7 +4,7 @@
  * @module
  */
 import type { CallContext } from "@ctrd/core/context";
-import { failedPrecondition } from "@ctrd/core/errors";
+import { failedPrecondition, notImplemented } from "@ctrd/core/errors";
 import { EventPlugin } from "@ctrd/core/events";
 import { LeasePlugin } from "@ctrd/core/leases";
 import { MetadataPlugin } from "@ctrd/core/metadata";
@@ -64,6 +64,10 @@ function daemonServices(daemon: EmbeddedDaemon): ServiceSource {
     namespaceService: () => one(NamespacesService),
     snapshotters: () => one(SnapshotsService),
     taskService: () => one(TasksService),
+    // A client in the daemon's process pulls into its stores just as directly.
+    transferService: () => {
+      throw notImplemented("transfers of a daemon in this process: use pull, push, import and export");
+    },
     sandboxStore: () => only(SandboxStorePlugin),
     introspectionService: () => one(IntrospectionServiceRef),
     versionService: () => versionService(one(pluginRef<GrpcService>(GrpcPlugin, "version"))),

@@ -23,6 +23,7 @@ export type { ConnectOptions } from "./connect.ts";
 export { connect } from "./connect.ts";
 export type { CommitContainerOptions, DeleteContainerOptions, FindTaskOptions, NewTaskOptions } from "./container.ts";
 export { Container } from "./container.ts";
+export type { DaemonPullOptions } from "./daemon-pull.ts";
 export type { EmbeddedDaemon } from "./embedded.ts";
 export { fromDaemon } from "./embedded.ts";
 export type { ForPlatform, ImageUsageOptions, UnpackImageOptions } from "./image.ts";
@@ -53,6 +54,7 @@ export type {
 export { ReferenceGraph, referenceGraph, snapshotterNames } from "./references/index.ts";
 export type { PullImageOptions, PushImageOptions } from "./registries.ts";
 export type { ClientServices, ServiceOverrides, VersionService } from "./services.ts";
+export { withMountedRootfs } from "./rootfs.ts";
 export { signalNumber } from "./signals.ts";
 export type { CheckpointTaskOptions, ExecOptions, ListedTask, TaskMetrics, UpdateTaskOptions } from "./task.ts";
 export { ExecProcess, Task } from "./task.ts";

@@ -15,7 +15,7 @@ import type { SandboxStore } from "@ctrd/core/sandboxes";
 import type { ImageService } from "@ctrd/core/services";
 import type { Snapshotter, SnapshotterLookup } from "@ctrd/core/snapshots";
 import type { TaskService } from "@ctrd/core/tasks";
-import type { VersionInfo } from "@ctrd/services";
+import type { TransferClient, VersionInfo } from "@ctrd/services";
 
 /** Tells the version of a daemon. */
 export interface VersionService {
@@ -33,6 +33,7 @@ export interface ClientServices {
   readonly namespaceService: NamespaceStore;
   readonly snapshotters: SnapshotterLookup;
   readonly taskService: TaskService;
+  readonly transferService: TransferClient;
   readonly sandboxStore: SandboxStore;
   readonly introspectionService: IntrospectionService;
   readonly versionService: VersionService;
@@ -111,6 +112,10 @@ class JoinedServices implements ClientServices {
 
   get taskService(): TaskService {
     return this.#get("taskService");
+  }
+
+  get transferService(): TransferClient {
+    return this.#get("transferService");
   }
 
   get sandboxStore(): SandboxStore {

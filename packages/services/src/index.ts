@@ -77,6 +77,8 @@ export { proxySandboxController } from "./sandboxes/controller-proxy.ts";
 export { anySandboxController, sandboxControllerLookup } from "./sandboxes/controller-lookup.ts";
 export type { SandboxControllerLookup } from "./sandboxes/controller-lookup.ts";
 export { serveSandboxControllers } from "./sandboxes/controller-serve.ts";
+export type { TransferClient } from "./transfer/proxy.ts";
+export { proxyTransfers } from "./transfer/proxy.ts";
 export { proxySandboxes } from "./sandboxes/proxy.ts";
 export { serveSandboxes } from "./sandboxes/serve.ts";
 export { anySnapshotter, snapshotterLookup } from "./snapshots/lookup.ts";
