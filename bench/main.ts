@@ -23,6 +23,7 @@ async function main(): Promise<void> {
   await mkdir(cache, { recursive: true });
   await using dir = await tempDir("bench-");
   await using registry = await startRegistry({ dir: join(cache, "registry") });
+  await using scratch = await startRegistry({ dir: join(dir.path, "registry") });
   const sides: Side[] = [];
   try {
     for (const name of ["ours", "theirs"] as const) sides.push(await openSide(name, dir, options));
@@ -32,7 +33,7 @@ async function main(): Promise<void> {
     print("name             ratio     ours   theirs unit  (wanted)");
     const results: WorkResult[] = [];
     for (const work of wanted) {
-      const result = await measure(work, sides, { registry, cache }, options);
+      const result = await measure(work, sides, { registry, scratch, cache }, options);
       results.push(result);
       print(line(result));
     }

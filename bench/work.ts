@@ -4,7 +4,10 @@ import type { Side } from "./side.ts";
 
 /** What works share. */
 export interface BenchContext {
+  /** Kept between runs of the benchmark, with the large image. */
   readonly registry: TestRegistry;
+  /** For images of one run of the benchmark. */
+  readonly scratch: TestRegistry;
   /** Kept between runs of the benchmark: large images. */
   readonly cache: string;
 }

@@ -1,5 +1,8 @@
 /** The works, in the order in which they are done: the idle memory first, while the daemons are fresh. */
+import { clientPull } from "./works/client-pull.ts";
+import { commandLineStart } from "./works/cli-start.ts";
 import { contentRead, contentWrite } from "./works/content.ts";
+import { largeLayer, pullMemory } from "./works/large-layers.ts";
 import { idleMemory } from "./works/memory.ts";
 import { prepareSnapshots } from "./works/prepare.ts";
 import { pull } from "./works/pull.ts";
@@ -15,4 +18,8 @@ export const works: readonly Work[] = [
   contentWrite,
   contentRead,
   unpack,
+  clientPull,
+  largeLayer,
+  ...pullMemory,
+  commandLineStart,
 ];
