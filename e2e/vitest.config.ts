@@ -19,6 +19,8 @@ export default defineConfig({
     root: import.meta.dirname,
     include: ["*.test.ts"],
     globalSetup: ["support/global-state.ts"],
+    // Bridges are only made in the network namespaces of the tests that are about them.
+    env: { CTRD_NETWORK: "none" },
     pool: "forks",
     execArgv: ["--conditions=ctrd-source", "--disable-warning=ExperimentalWarning"],
     fileParallelism: false,
