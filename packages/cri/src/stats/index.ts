@@ -1,0 +1,13 @@
+/**
+ * Statistics and metrics of containers and pods.
+ *
+ * ```ts
+ * const collector = new StatsCollector(sources, { cgroup2, retentionMs: 120_000 });
+ * const [stats] = await collector.containerStats(ctx, [container]);
+ * ```
+ *
+ * @module
+ */
+export type { StatsOptions } from "./collector.ts";
+export { StatsCollector } from "./collector.ts";
+export type { LayerUsages, StatsContainer, StatsPod, StatsSources } from "./sources.ts";
