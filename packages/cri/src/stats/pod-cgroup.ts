@@ -18,12 +18,14 @@ const unlimited = 2n ** 63n - 1n;
  * @param root where the cgroup trees are
  * @returns `undefined` when there is no such cgroup
  */
-export async function readPodCgroup(parent: string, cgroup2: boolean, root = tree): Promise<CgroupMetrics | undefined> {
+export async function readPodCgroup(
+  parent: string,
+  cgroup2: boolean,
+  root: string = tree,
+): Promise<CgroupMetrics | undefined> {
   if (parent === "") return undefined;
   const path = posix.join("/", slicePath(parent));
-  return cgroup2
-    ? readV2(posix.join(root, path))
-    : readV1((controller: string): string => posix.join(root, controller, path));
+  return cgroup2 ? readV2(posix.join(root, path)) : readV1((controller) => posix.join(root, controller, path));
 }
 
 /** Where systemd puts a slice: `a-b.slice` is in `a.slice`. A path is taken as it is. */
