@@ -102,6 +102,36 @@ build_go() {
   rm -rf "$build"
 }
 
+# module_dir MODULE VERSION   prints where the Go module cache has the source, which it fetches
+module_dir() {
+  GOFLAGS=-mod=mod "$go" mod download -json "$1@$2" | sed -n 's/^\t"Dir": "\(.*\)",$/\1/p'
+}
+
+# nerdctl's own module cannot be built as a dependency: its helpers for tests need a module that was never published.
+build_nerdctl() {
+  local version=$1
+  [ -x "$host_bin/nerdctl-$version" ] && return
+  if [ -z "$go" ]; then
+    echo "setup-host: no Go toolchain: nerdctl $version is not built, its tests will be skipped" >&2
+    return
+  fi
+  echo "setup-host: building nerdctl $version from the Go module proxy" >&2
+  local build source module=github.com/containerd/nerdctl/v2
+  build=$(mktemp -d)
+  source=$(module_dir $module "$version") || true
+  if [ -d "$source" ] && cp -r "$source" "$build/nerdctl" && chmod -R u+w "$build" &&
+    rm "$build"/nerdctl/cmd/nerdctl/helpers/testing*.go && sed -i '/mod\/tigron/d' "$build/nerdctl/go.mod" &&
+    (cd "$build/nerdctl" && CGO_ENABLED=0 "$go" build -mod=mod -o ../program \
+      -ldflags "-X $module/pkg/version.Version=${version#v}" ./cmd/nerdctl); then
+    mkdir -p "$host_bin"
+    mv "$build/program" "$host_bin/nerdctl-$version"
+    ln -sfn "nerdctl-$version" "$host_bin/nerdctl"
+  else
+    echo "setup-host: building nerdctl $version failed (see above): its tests will be skipped" >&2
+  fi
+  rm -rf "$build"
+}
+
 # A newer ctr.
 build_go ctr2 v2.3.4 github.com/containerd/containerd/v2/cmd/ctr github.com/containerd/containerd/v2
 # The command line of CRI, and the conformance suite of CRI runtimes, which is a test.
@@ -110,6 +140,7 @@ build_go crictl v1.36.0 $cri_tools/cmd/crictl $cri_tools
 go_command=(test -c)
 build_go critest v1.36.0 $cri_tools/cmd/critest $cri_tools
 go_command=(build)
+build_nerdctl v2.3.5
 # Debian's package stargz-snapshotter has only the client. This is the last version whose daemon the proxy has: later ones
 # keep it in a module of its own that was never published.
 stargz=github.com/containerd/stargz-snapshotter
@@ -122,8 +153,7 @@ if ! [ -d "$schema" ]; then
     echo "setup-host: no Go toolchain: the runtime specification's schema is not fetched, its tests will be skipped" >&2
   else
     echo "setup-host: fetching the runtime specification's schema from the Go module proxy" >&2
-    source=$(GOFLAGS=-mod=mod "$go" mod download -json github.com/opencontainers/runtime-spec@v1.2.1 |
-      sed -n 's/^\t"Dir": "\(.*\)",$/\1/p') || true
+    source=$(module_dir github.com/opencontainers/runtime-spec v1.2.1) || true
     if [ -d "$source/schema" ]; then
       rm -rf "$schema.new"
       mkdir -p "$schema.new"
