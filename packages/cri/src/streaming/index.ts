@@ -3,6 +3,9 @@
  *
  * @module
  */
+export { externalAddresses } from "./bind-address.ts";
+export { readKeyPair, selfSignedCertificate } from "./certificate.ts";
+export type { KeyPair } from "./certificate.ts";
 export { joinStreams } from "./join-streams.ts";
 export type {
   AttachCall,
@@ -12,3 +15,5 @@ export type {
   StreamingRuntime,
   TerminalSize,
 } from "./runtime.ts";
+export { openStreamingServer } from "./server.ts";
+export type { StreamingServer, StreamingServerOptions } from "./server.ts";
