@@ -12,6 +12,9 @@ import type { DiskUsageFlags } from "../system/disk-usage.ts";
 import type { ExplainFlags } from "../system/explain.ts";
 import type { GarbageFlags } from "../system/garbage.ts";
 import type { EventsFlags } from "../system/events.ts";
+import type { PruneFlags } from "../system/prune.ts";
+import type { TaskKillFlags } from "../system/tasks.ts";
+import type { WhyFlags } from "../system/why.ts";
 import { withSession } from "./images.ts";
 
 /** Declares `version`, `info`, `events`, `namespace`, … */
@@ -23,6 +26,42 @@ export function declareSystemCommands(program: Command): void {
   declareLeases(program);
   declareGarbage(program);
   declareDoctor(program);
+  declareTasks(program);
+}
+
+function declareTasks(program: Command): void {
+  const group = program.command("tasks").alias("task").description("look at tasks as the daemon has them");
+  const list = addOutputFlags(declare(group, "ls", "list tasks"), "print only ids");
+  list.action((flags: OutputFlags) =>
+    withSession(list, async (session) => (await import("../system/tasks.ts")).listTasks(session, flags)),
+  );
+  const inspect = declare(group, "inspect <task>", "print what its shim says");
+  inspect.action((id: string) =>
+    withSession(inspect, async (session) => (await import("../system/tasks.ts")).inspectTask(session, id)),
+  );
+  const kill = declare(group, "kill <task>", "send a signal")
+    .option("-s, --signal <signal>", "name or number", "SIGTERM")
+    .option("--exec <id>", "to a process that was added")
+    .option("--all", "to all of its processes");
+  kill.action((id: string, flags: TaskKillFlags) =>
+    withSession(kill, async (session) => (await import("../system/tasks.ts")).killTask(session, id, flags)),
+  );
+  const remove = declare(group, "rm <task...>", "let go of tasks that have ended");
+  remove.action((ids: string[]) =>
+    withSession(remove, async (session) => (await import("../system/tasks.ts")).deleteTasks(session, ids)),
+  );
+  const processes = addOutputFlags(declare(group, "ps <task>", "list all processes of a task"), "print only pids");
+  processes.action((id: string, flags: OutputFlags) =>
+    withSession(processes, async (session) => (await import("../system/tasks.ts")).listProcesses(session, id, flags)),
+  );
+  const metrics = declare(group, "metrics <task>", "print what it uses");
+  metrics.action((id: string) =>
+    withSession(metrics, async (session) => (await import("../system/tasks.ts")).taskMetrics(session, id)),
+  );
+  const why = declare(program, "why <container>", "say what became of a container").option("--json", "print JSON");
+  why.action((name: string, flags: WhyFlags) =>
+    withSession(why, async (session) => (await import("../system/why.ts")).why(session, name, flags)),
+  );
 }
 
 function declareDoctor(program: Command): void {
@@ -77,6 +116,13 @@ function declareAbout(program: Command): void {
   );
   usage.action((flags: DiskUsageFlags) =>
     withSession(usage, async (session) => (await import("../system/disk-usage.ts")).diskUsage(session, flags)),
+  );
+  const prune = declare(system, "prune", "remove containers that do not run, unused images, and what nothing keeps")
+    .option("-a, --all", "also images with a tag that no container was made of")
+    .option("-f, --force", "without a question")
+    .option("--filter <filter...>", "until=<age or time>, label=<key>[=<value>]");
+  prune.action((flags: PruneFlags) =>
+    withSession(prune, async (session) => (await import("../system/prune.ts")).prune(session, flags)),
   );
 }
 

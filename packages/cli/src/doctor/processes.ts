@@ -68,3 +68,8 @@ export async function exists(path: string): Promise<boolean> {
     throw error;
   }
 }
+
+/** The command line of a process of this machine; empty when it is gone. */
+export async function commandOf(pid: number): Promise<string> {
+  return (await procText(pid, "cmdline")).replaceAll("\0", " ").trim();
+}

@@ -78,26 +78,57 @@ export interface CollectionResult {
 /** An hour, in case this program dies in between. */
 const leaseMs = 3_600_000;
 
-/** Has the daemon collect, and tells what is gone afterwards, whoever removed it. */
-export async function collectGarbage(session: Session): Promise<CollectionResult> {
+/**
+ * Has the daemon collect, and tells what is gone afterwards, whoever removed it.
+ *
+ * @param work what is done before; what it removes is counted as well
+ */
+export async function collectGarbage(session: Session, work?: () => Promise<void>): Promise<CollectionResult> {
   const before = await findGarbage(session);
-  const planned = new Map(before.collected.map((one) => [keyOf(one.namespace, one.object), one]));
+  const sizes = work === undefined ? new Map<string, bigint>() : await snapshotSizes(session, before.graphs);
+  await work?.();
   const lease = await session.client.createLease({ expiresInMs: leaseMs, signal: session.signal });
   const begin = performance.now();
   // Deleting a lease is the one thing that waits for a collection in every version of every daemon.
   await lease.delete({ sync: true, signal: session.signal });
   const millis = performance.now() - begin;
-  const left = new Set((await readGraphs(session)).flatMap((graph) => keysOf(graph)));
-  const removed = before.graphs.flatMap((graph) =>
-    [...graph.objects()]
-      .filter((object) => !left.has(keyOf(graph.namespace, object)))
-      .map((object) => planned.get(keyOf(graph.namespace, object)) ?? unplanned(graph.namespace, object)),
-  );
-  return { removed, millis };
+  return { removed: removedSince(before, await readGraphs(session), sizes), millis };
 }
 
-function unplanned(namespace: string, object: HeldObject): Collected {
-  return { namespace, object, size: object.size ?? 0n, why: "let go of meanwhile" };
+async function snapshotSizes(session: Session, graphs: readonly ReferenceGraph[]): Promise<Map<string, bigint>> {
+  const sizes = new Map<string, bigint>();
+  for (const graph of graphs) {
+    for (const object of graph.objects()) {
+      if (object.kind !== "snapshot") continue;
+      sizes.set(keyOf(graph.namespace, object), await sizeIn(session, graph.namespace, object));
+    }
+  }
+  return sizes;
+}
+
+function removedSince(
+  before: Garbage,
+  after: readonly ReferenceGraph[],
+  sizes: ReadonlyMap<string, bigint>,
+): Collected[] {
+  const planned = new Map(before.collected.map((one) => [keyOf(one.namespace, one.object), one]));
+  const left = new Set(after.flatMap((graph) => keysOf(graph)));
+  // A blob takes no space of its own while another namespace has it.
+  const blobs = new Set(after.flatMap((graph) => [...graph.objects()].map(({ id }) => id)));
+  const removed: Collected[] = [];
+  for (const { namespace, object } of before.graphs.flatMap(allOf)) {
+    const key = keyOf(namespace, object);
+    if (left.has(key)) continue;
+    const shared = object.kind === "content" && blobs.has(object.id);
+    blobs.add(object.id);
+    const size = shared ? 0n : (object.size ?? planned.get(key)?.size ?? sizes.get(key) ?? 0n);
+    removed.push({ namespace, object, size, why: planned.get(key)?.why ?? "let go of meanwhile" });
+  }
+  return removed;
+}
+
+function allOf(graph: ReferenceGraph): { namespace: string; object: HeldObject }[] {
+  return Array.from(graph.objects(), (object) => ({ namespace: graph.namespace, object }));
 }
 
 function keysOf(graph: ReferenceGraph): string[] {
