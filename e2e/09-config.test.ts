@@ -252,12 +252,8 @@ bin_dirs = ["/opt/cni/bin"]
           (line) => /^ctrd: warning: \S+containerd\.toml:\d+:\d+: (\S+): (.+; .+|has no effect: .+)$/.exec(line)?.[1],
         );
       expect(explained).toEqual([
-        ...["grpc.v1.cri", "internal.v1.opt", "internal.v1.restart", "monitor.v1.cgroups", "runtime.v1.linux"].map(
-          pluginKey,
-        ),
+        ...["grpc.v1.cri", "internal.v1.opt", "monitor.v1.cgroups", "runtime.v1.linux"].map(pluginKey),
         ...["aufs", "btrfs", "devmapper", "zfs"].map((id) => pluginKey(`snapshotter.v1.${id}`)),
-        'stream_processors."io.containerd.ocicrypt.decoder.v1.tar"',
-        'stream_processors."io.containerd.ocicrypt.decoder.v1.tar.gzip"',
         'timeouts."io.containerd.timeout.bolt.open"',
       ]);
       const migrated = await ctrd(["config", "migrate", file]);

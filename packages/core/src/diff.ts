@@ -10,8 +10,21 @@ import type { Any, Descriptor, Labels, Mount, Timestamp } from "./records.ts";
 
 export const DiffPlugin: PluginType<Differ> = pluginType("io.containerd.differ.v1");
 
+/** A program that layers of some media types are passed through, `[stream_processors]` of the configuration. */
+export interface StreamProcessor {
+  readonly id: string;
+  /** Media types that it reads. */
+  readonly accepts: readonly string[];
+  /** Media type of what it writes. */
+  readonly returns: string;
+  readonly path: string;
+  readonly args: readonly string[];
+  /** Added to the environment: `NAME=value`. */
+  readonly env: readonly string[];
+}
+
 export interface ApplyOptions {
-  /** Payloads for stream processors by media type. */
+  /** Payloads for stream processors, by their ids. */
   payloads?: Map<string, Any>;
   /** Flush the file system before returning. */
   syncFs?: boolean;

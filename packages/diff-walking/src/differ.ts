@@ -10,12 +10,13 @@ import type { LayerLimits } from "@ctrd/archive";
 import type { ContentReader, ContentStore, ContentWriter } from "@ctrd/core/content";
 import type { CallContext } from "@ctrd/core/context";
 import { withoutCancellation } from "@ctrd/core/context";
-import type { ApplyOptions, CompareOptions, Differ } from "@ctrd/core/diff";
+import type { ApplyOptions, CompareOptions, Differ, StreamProcessor } from "@ctrd/core/diff";
 import { isKind, messageOf } from "@ctrd/core/errors";
 import type { Descriptor, Mount } from "@ctrd/core/records";
 import type { CompareJob } from "./jobs.ts";
-import { checkReadable, layerTar, layerTarGzip, writableCompression } from "./media-types.ts";
+import { layerTar, layerTarGzip, writableCompression } from "./media-types.ts";
 import { planApply, planCompare } from "./mount-plan.ts";
+import { processorsFor, withProcessed } from "./stream-processors.ts";
 import { blobPrefix, cleanTemporary } from "./trees.ts";
 import { WorkerPool } from "./worker-pool.ts";
 
@@ -31,6 +32,8 @@ export interface WalkingDifferOptions {
   idleTime?: number;
   /** Limits for layers that are applied. */
   limits?: LayerLimits;
+  /** Programs that layers of some media types are passed through; none by default. */
+  processors?: readonly StreamProcessor[];
 }
 
 /** A differ with worker threads behind it. */
@@ -63,26 +66,24 @@ class WorkerDiffer implements WalkingDiffer {
     mounts: readonly Mount[],
     options: ApplyOptions = {},
   ): Promise<Descriptor> {
-    checkReadable(diff.mediaType);
+    const chain = processorsFor(diff.mediaType, this.#options.processors ?? []);
     const target = planApply(mounts);
     const started = performance.now();
     const reader = await this.#options.content.reader(ctx, diff.digest);
     try {
-      const applied = await this.#withFile(ctx, reader, (path) =>
-        this.#pool.run(
-          {
-            kind: "apply",
-            path,
-            target,
-            temporary: this.#options.temporary,
-            syncFs: options.syncFs ?? false,
-            limits: this.#options.limits ?? {},
-          },
-          {
-            signal: ctx.signal,
-            onWarning: (message) => ctx.log.warn({ layer: diff.digest }, message),
-            onProgress: (size) => ctx.log.debug({ layer: diff.digest, size }, "applying layer"),
-          },
+      const { temporary, limits = {} } = this.#options;
+      const payloads = options.payloads ?? new Map();
+      const processing = { layer: diff, chain, payloads, temporary, maxSize: limits.maxSize ?? Infinity };
+      const applied = await this.#withFile(ctx, reader, (blob) =>
+        withProcessed(ctx, blob, processing, (path) =>
+          this.#pool.run(
+            { kind: "apply", path, target, temporary, syncFs: options.syncFs ?? false, limits },
+            {
+              signal: ctx.signal,
+              onWarning: (message) => ctx.log.warn({ layer: diff.digest }, message),
+              onProgress: (size) => ctx.log.debug({ layer: diff.digest, size }, "applying layer"),
+            },
+          ),
         ),
       );
       const duration = Math.round(performance.now() - started);

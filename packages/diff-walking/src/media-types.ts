@@ -23,15 +23,11 @@ const writable: ReadonlyMap<string, Compression> = new Map([
 ]);
 
 /**
- * Accepts the media type of a layer to apply. How it is really compressed is told by its first bytes: registries hold
- * layers whose type says otherwise.
- *
- * @throws ContainerdError `not-implemented`
+ * Whether layers of a media type are read as they are. How one is really compressed is told by its first bytes:
+ * registries hold layers whose type says otherwise.
  */
-export function checkReadable(mediaType: string): void {
-  if (!readable.some((pattern) => pattern.test(mediaType))) {
-    throw notImplemented(`apply layer of media type "${mediaType}"`);
-  }
+export function isReadable(mediaType: string): boolean {
+  return readable.some((pattern) => pattern.test(mediaType));
 }
 
 /** Compression of a layer to write. @throws ContainerdError `not-implemented` */

@@ -21,6 +21,7 @@ const walking: Registration<Differ, WalkingConfig> = {
     const differ = await openWalkingDiffer({
       content: ic.get(MetadataPlugin).content,
       temporary: ic.state,
+      processors: ic.daemon.streamProcessors ?? [],
       workers: workers === 0 ? availableParallelism() : workers,
       get limits() {
         return limits;

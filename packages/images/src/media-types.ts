@@ -46,6 +46,11 @@ export function isLayerType(mediaType: string): boolean {
   );
 }
 
+/** Whether a layer of this type is encrypted, as ocicrypt does it. */
+export function isEncryptedLayer(mediaType: string): boolean {
+  return isLayerType(mediaType) && mediaType.endsWith("+encrypted");
+}
+
 /** Whether a registry must not be given a layer of this type. */
 export function isForeignLayer(mediaType: string): boolean {
   return mediaType.includes(".nondistributable.") || mediaType.includes(".foreign.");

@@ -17,6 +17,7 @@ import { randomBytes } from "node:crypto";
 import { readDocument } from "./blobs.ts";
 import type { ImageDescriptor } from "./descriptors.ts";
 import { parseImageDocument, readRootfs } from "./documents.ts";
+import { isEncryptedLayer } from "./media-types.ts";
 import type { PlatformMatcher } from "./platforms.ts";
 import { contentName } from "./fetch.ts";
 import { addLabels, fittingManifests } from "./handlers.ts";
@@ -72,7 +73,9 @@ export async function unpackLayers(
   // First the label: from here on a snapshot that is seen stays, though until now nothing may have referred to it.
   const label = `containerd.io/gc.ref.snapshot.${options.snapshotterName}`;
   await addLabels(ctx, options.content, config.digest, new Map([[label, top]]));
-  if (await exists(ctx, options.snapshotter, top)) return top;
+  // That it was decrypted before does not show that the key is there now.
+  const isEncrypted = layers.some(({ mediaType }) => isEncryptedLayer(mediaType));
+  if (!isEncrypted && (await exists(ctx, options.snapshotter, top))) return top;
   const steps = layers.map((layer, index) => ({
     layer,
     diffId: diffIds[index] ?? "",
@@ -134,7 +137,10 @@ async function unpackLayer(ctx: CallContext, step: LayerStep, options: UnpackOpt
   const { layer, chainId, parent } = step;
   const labels: Labels = new Map([...inherited(layer.annotations), [snapshotRefLabel, chainId]]);
   for (let tries = 1; ; tries++) {
-    if (await exists(ctx, snapshotter, chainId)) return;
+    if (await exists(ctx, snapshotter, chainId)) {
+      if (isEncryptedLayer(layer.mediaType)) await proveReadable(ctx, step, options);
+      return;
+    }
     const key = extractKey(chainId);
     try {
       const mounts = await snapshotter.prepare(ctx, key, parent, { labels });
@@ -158,12 +164,7 @@ async function extract(
   try {
     await needLayer?.(layer);
     progress?.({ ...report, stage: "extracting" });
-    const applied = await applier.apply(ctx, layer, mounts);
-    if (applied.digest !== diffId) {
-      throw failedPrecondition(
-        `unpack layer ${layer.digest}: its content is ${applied.digest}, the image's configuration says ${diffId}`,
-      );
-    }
+    checkApplied(layer, await applier.apply(ctx, layer, mounts), diffId);
     await commitSnapshot(ctx, snapshotter, chainId, key);
     await addLabels(ctx, content, layer.digest, new Map([["containerd.io/uncompressed", diffId]]));
     progress?.({ ...report, stage: "extracted" });
@@ -171,6 +172,30 @@ async function extract(
     await removeSnapshot(ctx, snapshotter, key);
     throw error;
   }
+}
+
+/** Decrypts a layer once more, into a snapshot that is then removed. @throws when that is not possible any more */
+async function proveReadable(
+  ctx: CallContext,
+  { layer, diffId, chainId }: LayerStep,
+  options: UnpackOptions,
+): Promise<void> {
+  const { snapshotter, applier, needLayer } = options;
+  const key = extractKey(chainId);
+  const mounts = await snapshotter.prepare(ctx, key, "", { labels: new Map() });
+  try {
+    await needLayer?.(layer);
+    checkApplied(layer, await applier.apply(ctx, layer, mounts), diffId);
+  } finally {
+    await removeSnapshot(ctx, snapshotter, key);
+  }
+}
+
+function checkApplied(layer: Descriptor, applied: Descriptor, diffId: string): void {
+  if (applied.digest === diffId) return;
+  throw failedPrecondition(
+    `unpack layer ${layer.digest}: its content is ${applied.digest}, the image's configuration says ${diffId}`,
+  );
 }
 
 async function commitSnapshot(ctx: CallContext, snapshotter: Snapshotter, name: string, key: string): Promise<void> {

@@ -1,4 +1,5 @@
 import type { ConfigSchema } from "../config/index.ts";
+import type { StreamProcessor } from "../diff.ts";
 import type { Logger } from "../log.ts";
 import type { Platform } from "../records.ts";
 
@@ -95,6 +96,8 @@ export interface DaemonInfo {
   readonly debug: boolean;
   /** `[timeouts]` of the configuration, in milliseconds by name. */
   readonly timeouts: ReadonlyMap<string, number>;
+  /** `[stream_processors]` of the configuration, in its order. */
+  readonly streamProcessors?: readonly StreamProcessor[];
 }
 
 /** The npm package that a plugin came from. */

@@ -153,10 +153,5 @@ class DocumentCheck implements DocumentReport {
     }
     const traceIds = ["debug", "log_trace_id"];
     if (valueAt(this.table, traceIds) === true) this.#warn(traceIds, "has no effect: there is no tracing");
-    const processors = this.table["stream_processors"];
-    for (const id of Object.keys(isTable(processors) ? processors : {})) {
-      const message = "has no effect: layers are not passed through programs yet; encrypted layers cannot be unpacked";
-      this.#warn(["stream_processors", id], message);
-    }
   }
 }

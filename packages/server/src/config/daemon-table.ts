@@ -58,6 +58,23 @@ export const defaultTimeouts: Readonly<Record<string, string>> = {
   "io.containerd.timeout.metrics.shimstats": "2s",
 };
 
+const decoder = {
+  path: "ctd-decoder",
+  args: ["--decryption-keys-path", "/etc/containerd/ocicrypt/keys"],
+  env: ["OCICRYPT_KEYPROVIDER_CONFIG=/etc/containerd/ocicrypt/ocicrypt_keyprovider.conf"],
+};
+const ociLayer = "application/vnd.oci.image.layer.v1.tar";
+
+/** `[stream_processors]` that are there besides the configured ones: containerd's, for encrypted layers. */
+export const defaultStreamProcessors: Readonly<Record<string, StreamProcessorTable>> = {
+  "io.containerd.ocicrypt.decoder.v1.tar.gzip": {
+    accepts: [`${ociLayer}+gzip+encrypted`],
+    returns: `${ociLayer}+gzip`,
+    ...decoder,
+  },
+  "io.containerd.ocicrypt.decoder.v1.tar": { accepts: [`${ociLayer}+encrypted`], returns: ociLayer, ...decoder },
+};
+
 const streamProcessor = z.object({
   accepts: z.array(z.string()).default([]).describe("Media types that it reads."),
   returns: z.string().default("").describe("Media type that it produces."),
@@ -123,7 +140,10 @@ const table = z.object({
     .record(z.string(), z.string().meta({ pattern: goDurationPattern }))
     .default({ ...defaultTimeouts })
     .describe("Go durations by name."),
-  stream_processors: z.record(z.string(), streamProcessor).default({}).describe("Decoders of layers, by name."),
+  stream_processors: z
+    .record(z.string(), streamProcessor)
+    .default({ ...defaultStreamProcessors })
+    .describe("Programs that layers are passed through before they are unpacked, by name."),
   proxy_plugins: z.record(z.string(), proxyPlugin).default({}).describe("Plugins behind a socket, by id."),
   plugins: z.record(z.string(), z.record(z.string(), z.unknown())).default({}).describe("Tables of plugins."),
 });

@@ -7,7 +7,7 @@ import { checkTable } from "./check.ts";
 import type { KnownPlugins } from "./check-document.ts";
 import { checkDocument } from "./check-document.ts";
 import type { DaemonTable } from "./daemon-table.ts";
-import { daemonTable, defaultTimeouts } from "./daemon-table.ts";
+import { daemonTable, defaultStreamProcessors, defaultTimeouts } from "./daemon-table.ts";
 import type { ConfigDocument, ConfigProblem } from "./document.ts";
 import { formatProblems } from "./document.ts";
 import type { LoadedDocuments } from "./load.ts";
@@ -128,7 +128,9 @@ async function checkMerged(table: Table, known: KnownPlugins, sources: ValueSour
 
 async function withDefaults(merged: Table): Promise<DaemonTable> {
   const timeouts = { ...defaultTimeouts, ...(isTable(merged["timeouts"]) ? merged["timeouts"] : {}) };
-  const result = await daemonTable.standard["~standard"].validate({ ...merged, timeouts });
+  const processors = isTable(merged["stream_processors"]) ? merged["stream_processors"] : {};
+  const stream_processors = { ...defaultStreamProcessors, ...processors };
+  const result = await daemonTable.standard["~standard"].validate({ ...merged, timeouts, stream_processors });
   if (result.issues === undefined) return result.value;
   throw invalidArgument(`configuration: ${result.issues.map((issue) => issue.message).join("; ")}`);
 }
