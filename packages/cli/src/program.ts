@@ -9,6 +9,7 @@ import { declareCompletion } from "./declare/completion.ts";
 import { declareContainerCommands } from "./declare/containers.ts";
 import { declareImageCommands } from "./declare/images.ts";
 import { declareSystemCommands } from "./declare/system.ts";
+import { declareVolumeCommands } from "./declare/volumes.ts";
 import { reportFailure } from "./failure.ts";
 import { addGlobalOptions } from "./globals.ts";
 import { ownVersion } from "./version.ts";
@@ -38,6 +39,7 @@ export function createProgram(): Command {
   declareContainerCommands(program);
   declareImageCommands(program);
   declareSystemCommands(program);
+  declareVolumeCommands(program);
   declareCompletion(program);
   program.addHelpText("after", `\nOf the daemon's program: ${daemonCommands.join(", ")} (see ctrd serve --help)`);
   return program;

@@ -20,6 +20,7 @@ import { pullWithProgress } from "../images/pull.ts";
 import { chosenSnapshotter } from "../images/snapshotter.ts";
 import { parseAssignments } from "../output/assignments.ts";
 import type { Session } from "../session.ts";
+import { ContainerVolumes } from "../volumes/container-volumes.ts";
 import { makeDirectory } from "./directory.ts";
 import type { CreateFlags } from "./flags.ts";
 import {
@@ -47,6 +48,7 @@ export async function createContainer(
   const id = randomBytes(32).toString("hex");
   // Before anything is pulled.
   const specOptions = await specOptionsOf(id, args, flags);
+  await using volumes = await ContainerVolumes.parse(session, flags);
   const labels = await labelsOf(session, flags);
   const image = await imageFor(session, reference, flags);
   labels.set(nameLabel, flags.name ?? madeUpName(image.name, id));
@@ -60,7 +62,7 @@ export async function createContainer(
     const container = await session.client.newContainer(id, {
       signal: session.signal,
       image: image.name,
-      specOptions,
+      specOptions: [...specOptions, volumes.option(() => imageConfig(session, image))],
       labels,
       ...(snapshotter === undefined ? {} : { snapshotter }),
       ...(flags.runtime === undefined ? {} : { runtime: runtimeName(flags.runtime) }),
@@ -68,6 +70,7 @@ export async function createContainer(
     });
     await keepNameUnique(session, container);
     if (flags.cidfile !== undefined) await writeCidfile(flags.cidfile, container);
+    volumes.keep();
     return container;
   } catch (error) {
     await rm(directory, { recursive: true, force: true });
@@ -157,8 +160,13 @@ async function imageFor(session: Session, reference: string, flags: CreateFlags)
   return findImage(session, reference);
 }
 
+/** The part of the image's configuration that is about containers. */
+async function imageConfig(session: Session, image: NamedImage): Promise<unknown> {
+  return (await describeImage(session, image.target))?.config["config"];
+}
+
 async function imageStopSignal(session: Session, image: NamedImage): Promise<string | undefined> {
-  const config: unknown = (await describeImage(session, image.target))?.config["config"];
+  const config = await imageConfig(session, image);
   const signal: unknown =
     typeof config === "object" && config !== null ? (config as { StopSignal?: unknown }).StopSignal : "";
   return typeof signal === "string" && signal !== "" ? signal : undefined;

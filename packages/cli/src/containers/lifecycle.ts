@@ -15,7 +15,7 @@ import { findContainer, forEachContainer } from "./find.ts";
 import { autoRemoveLabel, nameLabel, nameOf, shortId, stopSignalLabel, stopTimeoutLabel } from "./labels.ts";
 import { parseNumber } from "./quantities.ts";
 import { markKilled, markStopped } from "./restart.ts";
-import { removeContainer, startAttached, startDetached } from "./start.ts";
+import { removeContainer, removeWithVolumes, startAttached, startDetached } from "./start.ts";
 import { noteExit, stateOf, taskOf } from "./state.ts";
 
 /** Flags of `ctrd start`. */
@@ -119,13 +119,14 @@ export async function runningTask(session: Session, container: Container): Promi
 /** Flags of `ctrd rm`. */
 export interface RemoveFlags {
   force?: boolean;
+  volumes?: boolean;
 }
 
 /** Runs `ctrd rm`. */
 export async function remove(
   session: Session,
   names: readonly string[],
-  { force = false }: RemoveFlags,
+  { force = false, volumes = false }: RemoveFlags,
 ): Promise<void> {
   await forEachContainer(session, names, async (container) => {
     const { state } = await stateOf(session, container);
@@ -136,7 +137,7 @@ export async function remove(
       });
     }
     await markStopped(container);
-    await removeContainer(container, true);
+    await (volumes ? removeWithVolumes(session, container, true) : removeContainer(container, true));
   });
 }
 
@@ -184,7 +185,7 @@ export async function containerEnded(session: Session, id: string): Promise<void
     const container = await session.client.loadContainer(id);
     const task = await taskOf(session, container);
     await task?.wait({ signal: session.signal });
-    await removeContainer(container, true);
+    await removeWithVolumes(session, container, true);
   } catch (error) {
     // Somebody was faster.
     if (!isKind(error, "not-found")) throw error;

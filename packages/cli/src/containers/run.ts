@@ -5,7 +5,7 @@ import type { Session } from "../session.ts";
 import { createContainer } from "./create.ts";
 import { defaultDetachKeys } from "./detach-keys.ts";
 import type { CreateFlags, RunFlags } from "./flags.ts";
-import { removeContainer, startAttached, startDetached } from "./start.ts";
+import { removeWithVolumes, startAttached, startDetached } from "./start.ts";
 
 /** Exit code of a run that did not come to the container's program, as Docker's. */
 const runFailedExitCode = 125;
@@ -49,7 +49,7 @@ export async function create(
 
 async function removeAfterFailure(session: Session, container: Container): Promise<void> {
   try {
-    await removeContainer(container, true);
+    await removeWithVolumes(session, container, true);
   } catch (error) {
     if (kindOf(error) !== "not-found") session.ctx.log.warn({ err: messageOf(error) }, "cannot remove the container");
   }

@@ -22,7 +22,6 @@ import {
   withHostNamespace,
   withHostResolvConf,
   withImageConfig,
-  withMounts,
   withNoNewPrivileges,
   withOomScoreAdj,
   withPrivileged,
@@ -38,9 +37,9 @@ import {
 import { CommandFailure } from "../failure.ts";
 import { parseAssignments } from "../output/assignments.ts";
 import type { CreateFlags } from "./flags.ts";
+import { findInit, withInit } from "./init.ts";
 import { parseBytes, parseNumber } from "./quantities.ts";
 import { resourceOptions } from "./resource-options.ts";
-import { parseMount, parseTmpfs, parseVolume } from "./volumes.ts";
 
 /** The options of a container: first what the image says, then what the flags do. */
 export async function specOptionsOf(id: string, args: readonly string[], flags: CreateFlags): Promise<SpecOption[]> {
@@ -50,16 +49,17 @@ export async function specOptionsOf(id: string, args: readonly string[], flags: 
       args,
       ...(flags.entrypoint === undefined ? {} : { entrypoint: flags.entrypoint === "" ? [] : [flags.entrypoint] }),
     }),
+    ...(flags.init === true ? [withInit(await findInit())] : []),
     ...processOptions(id, flags),
     ...namespaceOptions(id, flags),
     ...resourceOptions(flags),
     ...(flags.shmSize === undefined ? [] : [withShmSize(parseBytes("--shm-size", flags.shmSize))]),
-    ...(await mountOptions(flags)),
+    ...rootOptions(flags),
     ...(await securityOptions(flags)),
   ];
 }
 
-function refuseUnbuilt({ publish = [], network, net, init }: CreateFlags): void {
+function refuseUnbuilt({ publish = [], network, net }: CreateFlags): void {
   const needsCni = publish.length > 0 ? `-p ${publish[0] ?? ""}` : undefined;
   const name = network ?? net ?? "none";
   const wanted = needsCni ?? (["host", "none"].includes(name) ? undefined : `--net ${name}`);
@@ -69,7 +69,6 @@ function refuseUnbuilt({ publish = [], network, net, init }: CreateFlags): void 
       remedy: "use --net host, or --net none",
     });
   }
-  if (init === true) throw new CommandFailure("--init is not there yet", { exitCode: 125 });
 }
 
 function processOptions(id: string, flags: CreateFlags): SpecOption[] {
@@ -123,22 +122,8 @@ function namespaceOptions(id: string, flags: CreateFlags): SpecOption[] {
   return options;
 }
 
-async function mountOptions({
-  volume = [],
-  mount = [],
-  tmpfs = [],
-  readOnly,
-  device = [],
-}: CreateFlags): Promise<SpecOption[]> {
-  const mounts = [
-    ...(await Promise.all([...volume.map(parseVolume), ...mount.map(parseMount)])),
-    ...tmpfs.map(parseTmpfs),
-  ];
-  return [
-    ...(mounts.length === 0 ? [] : [withMounts(...mounts)]),
-    ...(readOnly === true ? [withReadonlyRoot()] : []),
-    ...device.map((text) => withDevice(parseDevice(text))),
-  ];
+function rootOptions({ readOnly, device = [] }: CreateFlags): SpecOption[] {
+  return [...(readOnly === true ? [withReadonlyRoot()] : []), ...device.map((text) => withDevice(parseDevice(text)))];
 }
 
 async function securityOptions(flags: CreateFlags): Promise<SpecOption[]> {

@@ -12,6 +12,7 @@ import { CommandFailure } from "../failure.ts";
 import { writePid } from "../logs/driver-options.ts";
 import { LogWriter } from "../logs/log-writer.ts";
 import type { Session } from "../session.ts";
+import { removeAnonymous, volumesOf, volumesUsedBy } from "../volumes/session-volumes.ts";
 import { fifoIo, loggedIo, prepareDriver, rotationOf, startDriver } from "./detached-io.ts";
 import { directoryOf, makeDirectory, removeDirectory } from "./directory.ts";
 import { copyOutput, inForeground } from "./foreground.ts";
@@ -93,7 +94,7 @@ export async function startAttached(session: Session, container: Container, opti
   const exit = await deleteEnded(task, end.exitCode);
   await copied;
   log?.end();
-  if (autoRemove) await removeContainer(container);
+  if (autoRemove) await removeWithVolumes(session, container);
   else await noteExit(container, exit);
   return end.exitCode;
 }
@@ -119,6 +120,13 @@ function keepOutput({ stdout, stderr }: Task, log: LogWriter): void {
 export async function removeContainer(container: Container, kill = false): Promise<void> {
   await container.delete({ snapshot: true, kill });
   await removeDirectory(container);
+}
+
+/** {@link removeContainer}, and with it the volumes that were made for it alone. */
+export async function removeWithVolumes(session: Session, container: Container, kill = false): Promise<void> {
+  const names = await volumesUsedBy(volumesOf(session), container);
+  await removeContainer(container, kill);
+  await removeAnonymous(session, names);
 }
 
 async function hasTerminal(container: Container): Promise<boolean> {

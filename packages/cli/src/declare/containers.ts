@@ -113,10 +113,9 @@ function declareLives(program: Command): void {
   kill.action((names: string[], flags: { signal: string }) =>
     withSession(kill, async (session) => (await lifecycle()).kill(session, names, flags.signal)),
   );
-  const remove = declare(program, "rm <container...>", "remove containers").option(
-    "-f, --force",
-    "also those that run",
-  );
+  const remove = declare(program, "rm <container...>", "remove containers")
+    .option("-f, --force", "also those that run")
+    .option("-v, --volumes", "and the volumes without a name that were made for them");
   remove.action((names: string[], flags: RemoveFlags) =>
     withSession(remove, async (session) => (await lifecycle()).remove(session, names, flags)),
   );
@@ -188,7 +187,7 @@ function processOptions(command: Command): Command {
     .option("--stop-signal <signal>", "what ctrd stop sends")
     .option("--stop-timeout <seconds>", "how long ctrd stop waits before it kills")
     .option("--restart <policy>", "no (the default), always, unless-stopped, on-failure[:<most restarts>]")
-    .option("--init", "not there yet")
+    .option("--init", "with a small first process of this machine (tini, catatonit)")
     .option("--log-opt <key=value>", "max-size (10m), max-file (3)", collect)
     .option("--cidfile <file>", "write the id to a file")
     .option("--pull <when>", "missing, always, never", "missing")
@@ -212,8 +211,8 @@ function limitOptions(command: Command): Command {
 
 function resourceOptions(command: Command): Command {
   return limitOptions(command)
-    .option("-v, --volume <source:target[:ro]>", "show a directory of this machine", collect)
-    .option("--mount <fields>", "type=bind,source=…,target=…[,readonly] or type=tmpfs,target=…", collect)
+    .option("-v, --volume <[source:]target[:ro]>", "show a directory of this machine, or a volume by its name", collect)
+    .option("--mount <fields>", "type=bind|volume|tmpfs,source=…,target=…[,readonly]", collect)
     .option("--tmpfs <path[:options]>", "empty directory in memory", collect)
     .option("--shm-size <bytes>", "size of /dev/shm")
     .option("--ulimit <name=soft[:hard]>", "resource limit, as nofile=1024", collect)
