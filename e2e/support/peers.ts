@@ -16,6 +16,9 @@ export const ctr2: string = process.env["CTRD_CTR2"] ?? `${repository}/.host/bin
 /** The remote snapshotter that tools/setup-host.sh builds. */
 export const stargzGrpc: string = process.env["CTRD_STARGZ_GRPC"] ?? `${repository}/.host/bin/containerd-stargz-grpc`;
 
+/** containerd's command line for people, which tools/setup-host.sh builds. */
+export const nerdctl: string = process.env["CTRD_NERDCTL"] ?? `${repository}/.host/bin/nerdctl`;
+
 const remedies: Record<string, string> = {
   ctr: "apt-get install containerd",
   "containerd-shim-runc-v2": "apt-get install containerd",
@@ -27,6 +30,7 @@ const remedies: Record<string, string> = {
   "fuse-overlayfs": "apt-get install fuse-overlayfs",
   "mount.fuse3": "apt-get install fuse3",
   [ctr2]: "tools/setup-host.sh, or set CTRD_CTR2",
+  [nerdctl]: "tools/setup-host.sh, or set CTRD_NERDCTL",
   [stargzGrpc]: "tools/setup-host.sh, or set CTRD_STARGZ_GRPC",
 };
 

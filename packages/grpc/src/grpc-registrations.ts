@@ -74,6 +74,9 @@ export function forwardOverTtrpc(events: EventService): TtrpcService {
   };
 }
 
+/** The containerd whose contracts are spoken: clients look at it before they use what is newer (docs/adr/0011). */
+const contractVersion = "2.3.0";
+
 /** containerd's API, one plugin for each service. */
 export const grpcRegistrations: readonly AnyRegistration[] = [
   served("containers", ContainersService, serveContainers),
@@ -97,5 +100,7 @@ export const grpcRegistrations: readonly AnyRegistration[] = [
     return serveSandboxControllers(sandboxControllerLookup(new Map(publishing)));
   }),
   grpc("sandboxes", [SandboxStorePlugin], (ic) => serveSandboxes(ic.get(SandboxStorePlugin))),
-  grpc("version", [], (ic) => serveVersion(ic.daemon)),
+  grpc("version", [], ({ daemon: { version, revision } }) =>
+    serveVersion({ version: `${contractVersion}+ctrd.${version}`, revision }),
+  ),
 ];
