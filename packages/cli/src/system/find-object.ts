@@ -28,12 +28,12 @@ export function findObject(graph: ReferenceGraph, text: string, kind: string | u
   const candidates = exact.length > 0 || text.length < minPrefix ? exact : all.filter((object) => begins(object, text));
   // A container and its snapshot often have the same id: the first kind is meant.
   const ids = new Set(candidates.map(({ id }) => id));
-  const [object, ...others] = candidates.toSorted((a, b) => kindOrder.indexOf(a.kind) - kindOrder.indexOf(b.kind));
+  const [object] = candidates.toSorted((a, b) => kindOrder.indexOf(a.kind) - kindOrder.indexOf(b.kind));
   if (object === undefined) throw missing(graph, text, kind);
   if (ids.size > 1 && (exact.length === 0 || exact.filter((one) => one.kind === object.kind).length > 1)) {
     throw ambiguous(text, candidates);
   }
-  return { object, others };
+  return { object, others: all.filter((other) => other.id === object.id && other !== object) };
 }
 
 function checkKind(kind: string): ObjectKind {

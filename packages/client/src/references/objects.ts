@@ -128,7 +128,7 @@ export function leaseObject(lease: Lease, resources: readonly LeaseResource[], {
     ...common(object("lease", lease.id), lease),
     root: expired ? undefined : "a lease",
     expiresAt,
-    refs: expired ? [] : resources.flatMap(leasedObject).map((to) => reference(to, "leased", flatLease)),
+    refs: resources.flatMap(leasedObject).map((to) => reference(to, "leased", flatLease)),
     flatLease,
   };
 }
@@ -152,7 +152,7 @@ function leasedObject({ type, id }: LeaseResource): ObjectId[] {
 /** An ingest without a lease lives that long. */
 const ingestLifeMs = 24 * 3600 * 1000;
 
-/** A partial upload: a root for a day, unless a lease has it. */
+/** A partial upload: a root for a day, unless it was begun under a lease. */
 export function ingestObject(status: IngestStatus, isLeased: boolean, { nowMs }: ReadingRules): HeldObject {
   const expiresAt = isLeased ? undefined : millisFromTimestamp(status.startedAt) + ingestLifeMs;
   const refs = status.expected === "" ? [] : [reference(object("content", status.expected), "expected", true)];
