@@ -18,7 +18,7 @@ declare -A package_of=([ctr]=containerd [containerd-shim-runc-v2]=containerd [ru
 declare -A peer_package_of=()
 if [ "$want" = test ]; then
   package_of+=([skopeo]=skopeo [umoci]=umoci [tmux]=tmux [zstd]=zstd [python3]=python3-minimal)
-  peer_package_of+=([ctr-remote]=stargz-snapshotter [fuse-overlayfs]=fuse-overlayfs [mount.fuse3]=fuse3)
+  peer_package_of+=([ctr-remote]=stargz-snapshotter [tini-static]=tini [fuse-overlayfs]=fuse-overlayfs [mount.fuse3]=fuse3)
   peer_package_of+=([/usr/lib/cni/bridge]=containernetworking-plugins [iptables]=iptables [ip]=iproute2)
 fi
 missing=()
