@@ -8,7 +8,8 @@ import type { SecureContext } from "node:tls";
 import { createSecureContext, rootCertificates } from "node:tls";
 import { errnoOf } from "@ctrd/core/errors";
 import type { Dispatcher } from "undici";
-import { Agent, buildConnector } from "undici";
+import { Agent, buildConnector, Pool, ProxyAgent } from "undici";
+import { proxyFor } from "./proxy-environment.ts";
 
 /** TLS towards a host. PEM texts. */
 export interface TlsSettings {
@@ -30,29 +31,54 @@ const defaultStallTimeoutMs = 30_000;
 /** Connections to one host; a pull's blobs share them. */
 const connections = 16;
 
-/** Opens the connections of a host; nothing is connected, and no certificate read, before it is needed. */
+/**
+ * Opens the connections of a host, through the proxy of the environment where there is one. Nothing is connected, and no
+ * certificate read, before it is needed.
+ */
 export function openDispatcher(options: DispatcherOptions): Dispatcher {
   const { tls = {}, dialTimeoutMs = defaultDialTimeoutMs, stallTimeoutMs = defaultStallTimeoutMs } = options;
+  const pool = { connections, headersTimeout: stallTimeoutMs, bodyTimeout: stallTimeoutMs };
   const plain = buildConnector({ timeout: dialTimeoutMs });
   let secure: buildConnector.connector | undefined;
+  const connect: buildConnector.connector = (target, done) => {
+    if (target.protocol !== "https:") return plain(target, done);
+    try {
+      secure ??= buildConnector(secureOptions(tls, dialTimeoutMs));
+    } catch (error) {
+      return done(error as Error, null);
+    }
+    return secure(target, done);
+  };
   return new Agent({
-    connections,
-    headersTimeout: stallTimeoutMs,
-    bodyTimeout: stallTimeoutMs,
-    connect: (target, done) => {
-      if (target.protocol !== "https:") return plain(target, done);
-      try {
-        secure ??= buildConnector({
-          timeout: dialTimeoutMs,
-          rejectUnauthorized: tls.skipVerify !== true,
-          secureContext: secureContextOf(tls),
-        });
-      } catch (error) {
-        return done(error as Error, null);
-      }
-      return secure(target, done);
+    factory(origin) {
+      const proxy = proxyFor(new URL(origin));
+      return proxy === undefined
+        ? new Pool(origin, { ...pool, connect })
+        : throughProxy(proxy, tls, pool, dialTimeoutMs);
     },
   });
+}
+
+function secureOptions(tls: TlsSettings, timeout: number): buildConnector.BuildOptions {
+  return { timeout, rejectUnauthorized: tls.skipVerify !== true, secureContext: secureContextOf(tls) };
+}
+
+/** A tunnel for TLS; plain requests are sent to the proxy itself, which need not allow tunnels for them. */
+function throughProxy(proxy: URL, tls: TlsSettings, pool: Pool.Options, dialTimeoutMs: number): Dispatcher {
+  const settings = {
+    proxyTunnel: false,
+    // Of the connection in the tunnel; the host's own, while those of the proxy are the system's.
+    requestTls: secureOptions(tls, dialTimeoutMs),
+    proxyTls: secureOptions({}, dialTimeoutMs),
+    factory: (origin: string | URL, more: object) => new Pool(origin, { ...pool, ...more }),
+    // A proxy that takes the connection and does not answer.
+    clientFactory: (origin: URL, more: object) => new Pool(origin, { headersTimeout: dialTimeoutMs, ...more }),
+  };
+  const { username, password } = proxy;
+  if (username === "") return new ProxyAgent({ uri: proxy.href, ...settings } as ProxyAgent.Options);
+  const user = `${decodeURIComponent(username)}:${decodeURIComponent(password)}`;
+  const token = `Basic ${Buffer.from(user).toString("base64")}`;
+  return new ProxyAgent({ uri: proxy.href, token, ...settings } as ProxyAgent.Options);
 }
 
 /** Made once for a host: there are many authorities to read. */

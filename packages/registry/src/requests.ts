@@ -12,8 +12,9 @@ import type { ApiResponse } from "./answers.ts";
 import { describeFailure, drop, headerOf } from "./answers.ts";
 import { parseChallenges } from "./challenge.ts";
 import type { Capability, RegistryHost } from "./hosts.ts";
+import { proxyFor } from "./proxy-environment.ts";
 import type { ApiRequest } from "./send.ts";
-import { send } from "./send.ts";
+import { originOf, send } from "./send.ts";
 
 const maxTries = 5;
 const firstPauseMs = 200;
@@ -92,7 +93,7 @@ export async function askHost(
       if (ctx.signal.aborted) throw error;
       // A host that is not there is not asked again while there is another.
       const retried = insist && mayRetry && isTransient(error);
-      if (!retried) throw error instanceof ContainerdError ? error : connectionError(error);
+      if (!retried) throw error instanceof ContainerdError ? error : connectionError(error, host);
       await pause(ctx, tries, "");
       continue;
     }
@@ -150,8 +151,14 @@ function isTransient(error: unknown): boolean {
   return transientCodes.test(code);
 }
 
-function connectionError(error: unknown): ContainerdError {
+function connectionError(error: unknown, host: RegistryHost): ContainerdError {
   const { code = "" } = error as { code?: string };
+  const proxyStatus = /^Proxy (?:response|Authentication Required) \((\d+)\)/.exec(messageOf(error))?.[1];
+  if (proxyStatus !== undefined) {
+    const proxy = proxyFor(new URL(originOf(host)))?.host ?? "of the environment";
+    const remedy = proxyStatus === "407" ? "; it wants user and password, as in http://user:password@host:port" : "";
+    return unavailable(`the proxy ${proxy} refuses with status ${proxyStatus}${remedy}`, { cause: error });
+  }
   if (code === "UND_ERR_HEADERS_TIMEOUT") return unavailable("no answer in time", { cause: error });
   return unavailable(code === "" ? messageOf(error) : `${code}: ${messageOf(error)}`, { cause: error });
 }

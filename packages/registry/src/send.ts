@@ -4,6 +4,7 @@
  * @module
  */
 import type { CallContext } from "@ctrd/core/context";
+import { untilAborted } from "@ctrd/core/context";
 import { failedPrecondition } from "@ctrd/core/errors";
 import type { Dispatcher } from "undici";
 import { request } from "undici";
@@ -92,18 +93,30 @@ async function sendPlainOrTls(
 ): Promise<Dispatcher.ResponseData> {
   const { method, body } = ask;
   const more = body === undefined ? {} : { body: body as unknown as Buffer, headersTimeout: uploadAnswerMs };
-  const options = { method, headers, signal: ctx.signal, dispatcher: host.dispatcher, ...more };
+  const options = { method, headers, dispatcher: host.dispatcher, ...more };
   const isPlain = plainHosts.has(host);
   try {
-    return await request(isPlain ? inPlain(url, host) : url, options);
+    return await requestUntil(ctx.signal, isPlain ? inPlain(url, host) : url, options);
   } catch (error) {
     // The first request to a host has no body.
     if (!host.plainOnTlsFailure || isPlain || body !== undefined || !isNoTls(error)) throw error;
-    const answer = await request(inPlain(url, host), options);
+    const answer = await requestUntil(ctx.signal, inPlain(url, host), options);
     // It answered, so it is asked in plain from now on.
     plainHosts.add(host);
     return answer;
   }
+}
+
+/**
+ * A request that ends with `signal` also while its connection is being made, which undici waits for. What then comes of it
+ * undici drops, for it knows the signal too.
+ */
+export function requestUntil(
+  signal: AbortSignal,
+  url: URL,
+  options: { dispatcher: Dispatcher } & Omit<Dispatcher.RequestOptions<null>, "origin" | "path">,
+): Promise<Dispatcher.ResponseData> {
+  return untilAborted(request(url, { ...options, signal }), signal);
 }
 
 /** Hosts that turned out to speak no TLS. */

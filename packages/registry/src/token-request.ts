@@ -5,7 +5,7 @@
  */
 import { ContainerdError, messageOf, permissionDenied, unavailable } from "@ctrd/core/errors";
 import type { Dispatcher } from "undici";
-import { request } from "undici";
+import { requestUntil } from "./send.ts";
 import { readLimited } from "./answers.ts";
 import type { Challenge } from "./challenge.ts";
 import type { Credentials } from "./credentials.ts";
@@ -69,9 +69,9 @@ export class TokenRequest {
   }
 
   async #send(method: "GET" | "POST", url: URL, headers: Record<string, string>, body?: string) {
-    const options = { method, headers, signal: this.#signal, dispatcher: this.#dispatcher };
+    const options = { method, headers, dispatcher: this.#dispatcher, ...(body === undefined ? {} : { body }) };
     try {
-      const answer = await request(url, { ...options, ...(body === undefined ? {} : { body }) });
+      const answer = await requestUntil(this.#signal, url, options);
       return { status: answer.statusCode, body: await readBody(answer.body) };
     } catch (error) {
       if (this.#signal.aborted) throw error;
