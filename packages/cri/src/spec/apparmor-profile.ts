@@ -1,9 +1,10 @@
 /** The AppArmor profile of processes that ask for none. */
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { access, readFile } from "node:fs/promises";
+import { readFile } from "node:fs/promises";
 import { text } from "node:stream/consumers";
-import { errnoOf, failedPrecondition } from "@ctrd/core/errors";
+import { failedPrecondition } from "@ctrd/core/errors";
+import { isThere } from "./present-files.ts";
 
 /** Its name, the same as containerd's: policies of hosts refer to it. */
 export const defaultProfileName = "cri-containerd.apparmor.d";
@@ -65,15 +66,5 @@ export async function loadDefaultProfile(signal: AbortSignal): Promise<void> {
   const [complaint, [code]] = await Promise.all([text(parser.stderr), once(parser, "close") as Promise<[number]>]);
   if (code !== 0) {
     throw failedPrecondition(`AppArmor profile "${defaultProfileName}" cannot be loaded: ${complaint.trim()}`);
-  }
-}
-
-async function isThere(path: string): Promise<boolean> {
-  try {
-    await access(path);
-    return true;
-  } catch (error) {
-    if (errnoOf(error) === "ENOENT") return false;
-    throw error;
   }
 }

@@ -1,8 +1,8 @@
 /** What the kernel and the host can do. */
-import { access, readFile, statfs } from "node:fs/promises";
+import { statfs } from "node:fs/promises";
 import { join } from "node:path";
-import { errnoOf } from "@ctrd/core/errors";
 import { FileSystemMagic, kernelAtLeast } from "@ctrd/sys";
+import { isThere, readIfThere } from "./present-files.ts";
 
 /** What the kernel and the host can do. */
 export interface HostFeatures {
@@ -33,10 +33,10 @@ export async function detectHostFeatures(): Promise<HostFeatures> {
     hasSwapLimit(cgroup2),
     hasHugetlb(cgroup2),
     // There since Linux 4.14, with CONFIG_SECCOMP_FILTER.
-    exists("/proc/sys/kernel/seccomp/actions_avail"),
+    isThere("/proc/sys/kernel/seccomp/actions_avail"),
     hasApparmor(),
-    exists("/sys/fs/selinux/enforce"),
-    readText("/proc/self/uid_map"),
+    isThere("/sys/fs/selinux/enforce"),
+    readIfThere("/proc/self/uid_map"),
   ]);
   const recursiveReadOnly = kernelAtLeast(5, 12);
   const userNamespace = !/^\s*0\s+0\s+4294967295\s*$/.test(idMap);
@@ -44,44 +44,20 @@ export async function detectHostFeatures(): Promise<HostFeatures> {
 }
 
 async function hasSwapLimit(cgroup2: boolean): Promise<boolean> {
-  if (!cgroup2) return exists("/sys/fs/cgroup/memory/memory.memsw.limit_in_bytes");
+  if (!cgroup2) return isThere("/sys/fs/cgroup/memory/memory.memsw.limit_in_bytes");
   // The root cgroup has no limits: only one below it shows whether they exist.
-  const own = /^0::(.*)$/m.exec(await readText("/proc/self/cgroup"))?.[1] ?? "/";
-  return exists(join("/sys/fs/cgroup", own, "memory.swap.max"));
+  const own = /^0::(.*)$/m.exec(await readIfThere("/proc/self/cgroup"))?.[1] ?? "/";
+  return isThere(join("/sys/fs/cgroup", own, "memory.swap.max"));
 }
 
 async function hasHugetlb(cgroup2: boolean): Promise<boolean> {
-  if (!cgroup2) return exists("/sys/fs/cgroup/hugetlb");
-  return (await readText("/sys/fs/cgroup/cgroup.controllers")).split(/\s+/).includes("hugetlb");
+  if (!cgroup2) return isThere("/sys/fs/cgroup/hugetlb");
+  return (await readIfThere("/sys/fs/cgroup/cgroup.controllers")).split(/\s+/).includes("hugetlb");
 }
 
 /** Not inside a container (of which `container` in the environment tells): profiles are the host's. */
 async function hasApparmor(): Promise<boolean> {
   if ((process.env["container"] ?? "") !== "") return false;
-  if (!(await exists("/sys/kernel/security/apparmor")) || !(await exists("/sbin/apparmor_parser"))) return false;
-  return (await readText("/sys/module/apparmor/parameters/enabled")).startsWith("Y");
-}
-
-async function exists(path: string): Promise<boolean> {
-  try {
-    await access(path);
-    return true;
-  } catch (error) {
-    if (isMissing(error)) return false;
-    throw error;
-  }
-}
-
-/** The text of a file of the kernel; "" where there is none. */
-async function readText(path: string): Promise<string> {
-  try {
-    return await readFile(path, "utf8");
-  } catch (error) {
-    if (isMissing(error)) return "";
-    throw error;
-  }
-}
-
-function isMissing(error: unknown): boolean {
-  return errnoOf(error) === "ENOENT" || errnoOf(error) === "ENOTDIR";
+  if (!(await isThere("/sys/kernel/security/apparmor")) || !(await isThere("/sbin/apparmor_parser"))) return false;
+  return (await readIfThere("/sys/module/apparmor/parameters/enabled")).startsWith("Y");
 }

@@ -1,5 +1,5 @@
 /** Mounts of containers: those of the request and of the pod over those that every container has. */
-import { lstat, mkdir, readFile, realpath } from "node:fs/promises";
+import { lstat, mkdir, readFile, realpath, stat } from "node:fs/promises";
 import { posix } from "node:path";
 import type { Mount as CriMount } from "@ctrd/api/cri/runtime/v1/api";
 import { MountPropagation } from "@ctrd/api/cri/runtime/v1/api";
@@ -7,6 +7,7 @@ import { errnoOf, failedPrecondition, invalidArgument, messageOf } from "@ctrd/c
 import type { Mount, Spec, SpecOption } from "@ctrd/oci";
 import { isDestinationOf, cleanPath } from "./mount-paths.ts";
 import { idMappings } from "./namespaces.ts";
+import { isThere } from "./present-files.ts";
 import { requirePropagation } from "./propagation.ts";
 import { relabelTree } from "./relabel.ts";
 
@@ -91,12 +92,26 @@ async function hostSource(hostPath: string): Promise<string> {
     }
   }
   try {
-    await mkdir(hostPath, { recursive: true, mode: 0o755 });
+    await makeDirectory(hostPath);
     return hostPath;
   } catch (cause) {
     throw failedPrecondition(`mount source "${hostPath}" is missing and cannot be made: ${messageOf(cause)}`, {
       cause,
     });
+  }
+}
+
+/** Not by Node's recursive mkdir: that never ends where the kernel refuses a directory with ENOENT, as in /proc. */
+async function makeDirectory(path: string): Promise<void> {
+  try {
+    await mkdir(path, 0o755);
+  } catch (error) {
+    // Another call made it.
+    if (errnoOf(error) === "EEXIST" && (await stat(path)).isDirectory()) return;
+    const parent = posix.dirname(path);
+    if (errnoOf(error) !== "ENOENT" || parent === path || (await isThere(parent))) throw error;
+    await makeDirectory(parent);
+    await mkdir(path, 0o755);
   }
 }
 

@@ -1,14 +1,13 @@
 /** Mounts that a pod gives to its containers, and volumes that images declare. */
 import { randomBytes } from "node:crypto";
-import { access } from "node:fs/promises";
 import { join } from "node:path";
 import type { ContainerConfig, IDMapping, PodSandboxConfig } from "@ctrd/api/cri/runtime/v1/api";
 import { Mount, NamespaceMode } from "@ctrd/api/cri/runtime/v1/api";
-import { errnoOf } from "@ctrd/core/errors";
 import type { SpecOption } from "@ctrd/oci";
 import { compose, withMounts, withoutMounts } from "@ctrd/oci";
 import type { ImageVolume, SandboxFiles } from "./input.ts";
 import { cleanPath, isDestinationOf } from "./mount-paths.ts";
+import { isThere } from "./present-files.ts";
 
 const nodeShm = "/dev/shm";
 const quietOptions = ["rbind", "ro", "nosuid", "nodev", "noexec"];
@@ -72,14 +71,4 @@ function containerMappings(config: ContainerConfig): Mappings {
 
 function sharesNodeIpc(context: { namespaceOptions: { ipc: NamespaceMode } | undefined } | undefined): boolean {
   return context?.namespaceOptions?.ipc === NamespaceMode.NODE;
-}
-
-async function isThere(path: string): Promise<boolean> {
-  try {
-    await access(path);
-    return true;
-  } catch (error) {
-    if (errnoOf(error) === "ENOENT") return false;
-    throw error;
-  }
 }

@@ -2,7 +2,7 @@
 import { mkdirSync, symlinkSync, truncateSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { SupplementalGroupsPolicy } from "@ctrd/api/cri/runtime/v1/api";
+import { SecurityProfile_ProfileType as ProfileType, SupplementalGroupsPolicy } from "@ctrd/api/cri/runtime/v1/api";
 import type { TempDir } from "@ctrd/testkit/fixtures";
 import { tempDir } from "@ctrd/testkit/fixtures";
 import { availableCapabilities, defaultCapabilities, defaultMaskedPaths } from "@ctrd/oci";
@@ -161,7 +161,11 @@ describe("hidden and read-only files", () => {
 });
 
 describe("privileged", () => {
-  const privileged = { privileged: true, maskedPaths: ["/proc/kcore"], seccomp: { profileType: 0 } };
+  const privileged = {
+    privileged: true,
+    maskedPaths: ["/proc/kcore"],
+    seccomp: { profileType: ProfileType.RuntimeDefault },
+  };
 
   test("everything is allowed, all devices are there", async () => {
     const spec = await securedSpec(privileged, privilegedPod);
@@ -199,19 +203,26 @@ describe("seccomp", () => {
     (await securedSpec(context, { env })).linux?.seccomp?.defaultAction;
 
   test("the default, which knows the capabilities, none, and what the configuration says", async () => {
-    expect(await filterOf({ seccomp: { profileType: 0 } })).toBe("SCMP_ACT_ERRNO");
-    expect(await filterOf({ seccomp: { profileType: 1 } })).toBeUndefined();
+    expect(await filterOf({ seccomp: { profileType: ProfileType.RuntimeDefault } })).toBe("SCMP_ACT_ERRNO");
+    expect(await filterOf({ seccomp: { profileType: ProfileType.Unconfined } })).toBeUndefined();
     expect(await filterOf({})).toBeUndefined();
     expect(await filterOf({}, { settings: { unset_seccomp_profile: "runtime/default" } })).toBe("SCMP_ACT_ERRNO");
-    const spec = await securedSpec({ seccomp: { profileType: 0 }, capabilities: { addCapabilities: ["SYS_ADMIN"] } });
+    const spec = await securedSpec({
+      seccomp: { profileType: ProfileType.RuntimeDefault },
+      capabilities: { addCapabilities: ["SYS_ADMIN"] },
+    });
     expect(spec.linux?.seccomp?.syscalls?.flatMap(({ names }) => names)).toContain("mount");
   });
 
   test("a profile of the host, by either field", async () => {
     const file = join(dir.path, "log.json");
     writeFileSync(file, '{"defaultAction":"SCMP_ACT_LOG"}');
-    expect(await filterOf({ seccomp: { profileType: 2, localhostRef: file } })).toBe("SCMP_ACT_LOG");
-    expect(await filterOf({ seccomp: { profileType: 2, localhostRef: `localhost/${file}` } })).toBe("SCMP_ACT_LOG");
+    expect(await filterOf({ seccomp: { profileType: ProfileType.Localhost, localhostRef: file } })).toBe(
+      "SCMP_ACT_LOG",
+    );
+    expect(await filterOf({ seccomp: { profileType: ProfileType.Localhost, localhostRef: `localhost/${file}` } })).toBe(
+      "SCMP_ACT_LOG",
+    );
     expect(await filterOf({ seccompProfilePath: `localhost/${file}` })).toBe("SCMP_ACT_LOG");
   });
 
@@ -221,31 +232,39 @@ describe("seccomp", () => {
     ["without a name", "", "has no name"],
     ["a directory", "/etc", 'seccomp profile "/etc" cannot be read'],
   ])("a profile that is %s is named", async (_name, localhostRef, message) => {
-    await expect(filterOf({ seccomp: { profileType: 2, localhostRef } })).rejects.toThrow(message);
+    await expect(filterOf({ seccomp: { profileType: ProfileType.Localhost, localhostRef } })).rejects.toThrow(message);
   });
 
   test("a malformed request or profile is refused", async () => {
     const file = join(dir.path, "bad.json");
     writeFileSync(file, "[]");
-    await expect(filterOf({ seccomp: { profileType: 2, localhostRef: file } })).rejects.toThrow("no defaultAction");
-    await expect(filterOf({ seccomp: { profileType: 0, localhostRef: file } })).rejects.toThrow(
-      "only for the type Localhost",
+    await expect(filterOf({ seccomp: { profileType: ProfileType.Localhost, localhostRef: file } })).rejects.toThrow(
+      "no defaultAction",
     );
+    await expect(
+      filterOf({ seccomp: { profileType: ProfileType.RuntimeDefault, localhostRef: file } }),
+    ).rejects.toThrow("only for the type Localhost");
     await expect(filterOf({ seccompProfilePath: "odd" })).rejects.toThrow('seccomp profile "odd"');
     const env = { host: { seccomp: false } };
-    await expect(filterOf({ seccomp: { profileType: 0 } }, env)).rejects.toThrow("no seccomp filters");
-    expect(await filterOf({ seccomp: { profileType: 1 } }, env)).toBeUndefined();
+    await expect(filterOf({ seccomp: { profileType: ProfileType.RuntimeDefault } }, env)).rejects.toThrow(
+      "no seccomp filters",
+    );
+    expect(await filterOf({ seccomp: { profileType: ProfileType.Unconfined } }, env)).toBeUndefined();
   });
 });
 
 describe("AppArmor", () => {
-  const localhost = { apparmor: { profileType: 2, localhostRef: "k8s-deny" } };
+  const localhost = { apparmor: { profileType: ProfileType.Localhost, localhostRef: "k8s-deny" } };
 
   test("a host without it refuses a request for it by name, and takes the rest", async () => {
     await expect(securedSpec(localhost)).rejects.toThrow('AppArmor profile "k8s-deny": AppArmor is not enabled');
-    await expect(securedSpec({ apparmor: { profileType: 0 } })).rejects.toThrow('"runtime default"');
+    await expect(securedSpec({ apparmor: { profileType: ProfileType.RuntimeDefault } })).rejects.toThrow(
+      '"runtime default"',
+    );
     await expect(securedSpec({ apparmorProfile: "localhost/old" })).rejects.toThrow('"old"');
-    expect((await securedSpec({ apparmor: { profileType: 1 } })).process).not.toHaveProperty("apparmorProfile");
+    expect((await securedSpec({ apparmor: { profileType: ProfileType.Unconfined } })).process).not.toHaveProperty(
+      "apparmorProfile",
+    );
     expect((await securedSpec({})).process).not.toHaveProperty("apparmorProfile");
     const env = { host: { apparmor: true }, settings: { disable_apparmor: true } };
     await expect(securedSpec(localhost, { env })).rejects.toThrow("not enabled");

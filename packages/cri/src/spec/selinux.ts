@@ -3,10 +3,10 @@
  * pod, changed by what the pod asks for.
  */
 import { randomInt } from "node:crypto";
-import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { SELinuxOption } from "@ctrd/api/cri/runtime/v1/api";
-import { errnoOf, invalidArgument, resourceExhausted } from "@ctrd/core/errors";
+import { invalidArgument, resourceExhausted } from "@ctrd/core/errors";
+import { readIfThere } from "./present-files.ts";
 
 /** Labels of one container; "" without SELinux. */
 export interface ContainerLabels {
@@ -150,13 +150,4 @@ function labelIn(text: string, key: string): Context | undefined {
     .trim()
     .replaceAll('"', "");
   return label === undefined || label === "" ? undefined : parseContext(label);
-}
-
-async function readIfThere(path: string): Promise<string> {
-  try {
-    return await readFile(path, "utf8");
-  } catch (error) {
-    if (errnoOf(error) === "ENOENT") return "";
-    throw error;
-  }
 }
