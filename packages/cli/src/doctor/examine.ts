@@ -40,7 +40,7 @@ export interface Examination {
 
 /** Looks again so often, so many milliseconds later, at what was found. */
 const looks = 5;
-const pauseMs = 1000;
+const pauseMs = 750;
 
 /** Makes all checks that can be made here. */
 export async function examine(scope: DoctorScope): Promise<Examination> {
