@@ -8,12 +8,19 @@ import { pluginRef, pluginType } from "@ctrd/core/plugin";
 import type { SandboxController } from "@ctrd/core/sandboxes";
 import type { RuntimeConfig } from "./config/runtime-config.ts";
 import type { CriImages } from "./images/cri-images.ts";
+import type { SpecEnvironment } from "./spec/index.ts";
 
 const CriPlugin: PluginType<unknown> = pluginType("io.containerd.cri.v1");
+
+/** How pods and containers are configured, and what their specs depend on. */
+export interface CriRuntime {
+  readonly config: RuntimeConfig;
+  readonly specs: SpecEnvironment;
+}
 
 /** What CRI knows of images. */
 export const CriImagesPlugin: PluginRef<CriImages> = pluginRef(CriPlugin, "images");
 /** How pods and containers are configured. */
-export const CriRuntimePlugin: PluginRef<RuntimeConfig> = pluginRef(CriPlugin, "runtime");
+export const CriRuntimePlugin: PluginRef<CriRuntime> = pluginRef(CriPlugin, "runtime");
 /** The controller that runs pods with a pause container. */
 export const PodSandboxPlugin: PluginType<SandboxController> = pluginType("io.containerd.podsandbox.controller.v1");

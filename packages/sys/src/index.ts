@@ -66,6 +66,6 @@ export { OpenFlag } from "./open-flags.ts";
 export { CloneFlag, pidfdOpen, pidfdSendSignal, prctlSetSubreaper, setns, unshare } from "./processes.ts";
 export { removeTreeAt } from "./remove-tree.ts";
 export type { PeerCredentials } from "./sockets.ts";
-export { peerCredentials, sdNotify } from "./sockets.ts";
+export { peerCredentials, sdNotify, tcpSocket } from "./sockets.ts";
 export { workerExecArgv } from "./worker-arguments.ts";
 export { lgetxattr, llistxattr, lremovexattr, lsetxattr, XattrFlag } from "./xattr.ts";

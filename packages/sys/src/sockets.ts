@@ -1,5 +1,5 @@
 /**
- * Unix sockets: who is at the other end, and systemd's notification socket.
+ * Sockets: who is at the other end of a Unix one, systemd's notification socket, and TCP ones of a namespace.
  *
  * @module
  */
@@ -52,4 +52,14 @@ export function sdNotify(state: string): boolean {
     close(fd);
   }
   return true;
+}
+
+/**
+ * A TCP socket that is not connected yet, close-on-exec and non-blocking. It belongs to the network namespace that the
+ * calling thread is in, wherever it is used afterwards.
+ */
+export function tcpSocket(family: 4 | 6): number {
+  const [AF_INET, AF_INET6] = [2, 10];
+  const SOCK_STREAM_CLOEXEC_NONBLOCK = 1 | 0o2000000 | 0o4000;
+  return check(nativeSocket(family === 4 ? AF_INET : AF_INET6, SOCK_STREAM_CLOEXEC_NONBLOCK, 0), "socket");
 }

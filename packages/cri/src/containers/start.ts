@@ -1,0 +1,83 @@
+/**
+ * StartContainer.
+ *
+ * @module
+ */
+import { ContainerEventType, ContainerState } from "@ctrd/api/cri/runtime/v1/api";
+import type { Task } from "@ctrd/client";
+import type { CallContext } from "@ctrd/core/context";
+import { failedPrecondition, internal, messageOf } from "@ctrd/core/errors";
+import { publishEvent } from "../events/publish.ts";
+import { nowNanos } from "../store/clock.ts";
+import type { Cri } from "../store/cri.ts";
+import type { Container } from "./container.ts";
+import { watchExit } from "./exits.ts";
+import { openLog } from "./log.ts";
+import { memoryCgroupOf } from "./oom.ts";
+
+/** Exit code of a container that could not be started. */
+const startErrorCode = 128;
+
+/** Starts a container that was created. When that fails it has exited, with the reason in its status. */
+export async function startContainer(cri: Cri, ctx: CallContext, id: string): Promise<void> {
+  const container = cri.containers.get(id);
+  checkStartable(container);
+  container.busy = "starting";
+  try {
+    const sandbox = cri.sandboxes.get(container.metadata.sandboxId);
+    if (sandbox.state !== "ready") throw failedPrecondition(`pod sandbox "${sandbox.id}" is not ready`);
+    await start(cri, ctx, container);
+  } catch (error) {
+    await container.update({
+      pid: 0,
+      startedAt: 0n,
+      finishedAt: nowNanos(),
+      exitCode: startErrorCode,
+      reason: "StartError",
+      message: messageOf(error),
+    });
+    publishEvent(cri, container, ContainerEventType.CONTAINER_STOPPED_EVENT);
+    throw error;
+  } finally {
+    container.busy = undefined;
+  }
+}
+
+function checkStartable({ id, state, busy }: Container): void {
+  const what = `start container "${id}"`;
+  if (busy !== undefined)
+    throw failedPrecondition(`${what}: it is being ${busy === "starting" ? "started" : "removed"}`);
+  if (state !== ContainerState.CONTAINER_CREATED) {
+    const name = Object.entries(ContainerState).find(([, value]) => value === state)?.[0] ?? "";
+    throw failedPrecondition(`${what}: it is in ${name} state, not created`);
+  }
+}
+
+async function start(cri: Cri, ctx: CallContext, container: Container): Promise<void> {
+  const { io } = container;
+  if (io === undefined) throw internal(`container "${container.id}" has no streams`);
+  const [output, record] = await Promise.all([
+    openLog(cri, container),
+    cri.client.loadContainer(container.id, { signal: ctx.signal }),
+  ]);
+  let task: Task;
+  try {
+    task = await record.newTask({ signal: ctx.signal, io: io.creator });
+  } catch (error) {
+    await output?.close();
+    throw error;
+  }
+  io.connect(task, output);
+  const memoryCgroup = await memoryCgroupOf(task.pid);
+  try {
+    await task.start({ signal: ctx.signal });
+  } catch (error) {
+    await task.delete({ kill: true });
+    await io.ended;
+    throw error;
+  }
+  container.task = task;
+  const written = container.update({ pid: task.pid, startedAt: nowNanos() });
+  publishEvent(cri, container, ContainerEventType.CONTAINER_STARTED_EVENT);
+  await written.finally(() => watchExit(cri, container, task, memoryCgroup));
+}

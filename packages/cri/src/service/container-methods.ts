@@ -1,0 +1,84 @@
+/** Methods about containers. */
+import { failedPrecondition, notImplemented } from "@ctrd/core/errors";
+import { createContainer } from "../containers/create.ts";
+import { execSync } from "../containers/exec-sync.ts";
+import { runningTask } from "../containers/exec.ts";
+import { removeContainer } from "../containers/remove.ts";
+import { startContainer } from "../containers/start.ts";
+import { containerStatus, listedContainer } from "../containers/status-message.ts";
+import { stopContainer } from "../containers/stop.ts";
+import { updateResources } from "../containers/update-resources.ts";
+import type { Cri } from "../store/cri.ts";
+import { batches, selectContainers } from "./filters.ts";
+import type { RuntimeMethods } from "./methods.ts";
+import { containerInfo } from "./verbose.ts";
+
+type Names =
+  | "createContainer"
+  | "startContainer"
+  | "stopContainer"
+  | "removeContainer"
+  | "listContainers"
+  | "streamContainers"
+  | "containerStatus"
+  | "updateContainerResources"
+  | "reopenContainerLog"
+  | "execSync"
+  | "checkpointContainer";
+
+export function containerMethods(cri: Cri): RuntimeMethods<Names> {
+  return {
+    async createContainer(ctx, request) {
+      return { containerId: await createContainer(cri, cri.serving(ctx), request) };
+    },
+    async startContainer(ctx, { containerId }) {
+      await startContainer(cri, cri.serving(ctx), containerId);
+      return {};
+    },
+    async stopContainer(ctx, { containerId, timeout }) {
+      const serving = cri.serving(ctx);
+      const container = cri.containers.find(containerId);
+      if (container !== undefined) await stopContainer(cri, serving, container, Number(timeout));
+      return {};
+    },
+    async removeContainer(ctx, { containerId }) {
+      const serving = cri.serving(ctx);
+      const container = cri.containers.find(containerId);
+      if (container !== undefined) await removeContainer(cri, serving, container);
+      return {};
+    },
+    async listContainers(ctx, { filter }) {
+      cri.serving(ctx);
+      return { containers: selectContainers(cri, filter).map(listedContainer) };
+    },
+    async *streamContainers(ctx, { filter }) {
+      cri.serving(ctx);
+      for (const some of batches(selectContainers(cri, filter))) yield { containers: some.map(listedContainer) };
+    },
+    async containerStatus(ctx, { containerId, verbose }) {
+      const serving = cri.serving(ctx);
+      const container = cri.containers.get(containerId);
+      const info = verbose ? await containerInfo(cri, serving, container) : new Map<string, string>();
+      return { status: containerStatus(container, cri.images), info };
+    },
+    async updateContainerResources(ctx, request) {
+      await updateResources(cri, cri.serving(ctx), request);
+      return {};
+    },
+    async reopenContainerLog(ctx, { containerId }) {
+      cri.serving(ctx);
+      const container = cri.containers.get(containerId);
+      runningTask(container);
+      const log = container.io?.output;
+      if (log === undefined) throw failedPrecondition(`container "${container.id}" writes no log`);
+      await log.reopen();
+      return {};
+    },
+    execSync: (ctx, request) => execSync(cri, cri.serving(ctx), request),
+    async checkpointContainer(ctx, { containerId }) {
+      cri.serving(ctx);
+      runningTask(cri.containers.get(containerId));
+      throw notImplemented("CheckpointContainer");
+    },
+  };
+}

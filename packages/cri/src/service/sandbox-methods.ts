@@ -1,0 +1,60 @@
+/** Methods about pods. */
+import { notImplemented } from "@ctrd/core/errors";
+import { containerStatus } from "../containers/status-message.ts";
+import { removePodSandbox } from "../sandboxes/remove.ts";
+import { runPodSandbox } from "../sandboxes/run.ts";
+import { listedSandbox, sandboxStatus } from "../sandboxes/status-message.ts";
+import { stopPodSandbox } from "../sandboxes/stop.ts";
+import { nowNanos } from "../store/clock.ts";
+import type { Cri } from "../store/cri.ts";
+import { batches, selectSandboxes } from "./filters.ts";
+import type { RuntimeMethods } from "./methods.ts";
+import { sandboxInfo } from "./verbose.ts";
+
+type Names =
+  | "runPodSandbox"
+  | "stopPodSandbox"
+  | "removePodSandbox"
+  | "podSandboxStatus"
+  | "listPodSandbox"
+  | "streamPodSandboxes"
+  | "updatePodSandboxResources";
+
+export function sandboxMethods(cri: Cri): RuntimeMethods<Names> {
+  return {
+    async runPodSandbox(ctx, request) {
+      return { podSandboxId: await runPodSandbox(cri, cri.serving(ctx), request) };
+    },
+    async stopPodSandbox(ctx, { podSandboxId }) {
+      const serving = cri.serving(ctx);
+      const sandbox = cri.sandboxes.find(podSandboxId);
+      if (sandbox !== undefined) await stopPodSandbox(cri, serving, sandbox);
+      return {};
+    },
+    async removePodSandbox(ctx, { podSandboxId }) {
+      const serving = cri.serving(ctx);
+      const sandbox = cri.sandboxes.find(podSandboxId);
+      if (sandbox !== undefined) await removePodSandbox(cri, serving, sandbox);
+      return {};
+    },
+    async podSandboxStatus(ctx, { podSandboxId, verbose }) {
+      const serving = cri.serving(ctx);
+      const sandbox = cri.sandboxes.get(podSandboxId);
+      const info = verbose ? await sandboxInfo(cri, serving, sandbox) : new Map<string, string>();
+      const statuses = cri.containersOf(sandbox).map((container) => containerStatus(container, cri.images));
+      return { status: sandboxStatus(sandbox), info, containersStatuses: statuses, timestamp: nowNanos() };
+    },
+    async listPodSandbox(ctx, { filter }) {
+      cri.serving(ctx);
+      return { items: selectSandboxes(cri, filter).map(listedSandbox) };
+    },
+    async *streamPodSandboxes(ctx, { filter }) {
+      cri.serving(ctx);
+      for (const some of batches(selectSandboxes(cri, filter))) yield { podSandboxes: some.map(listedSandbox) };
+    },
+    async updatePodSandboxResources(ctx) {
+      cri.serving(ctx);
+      throw notImplemented("UpdatePodSandboxResources: only for runtimes that manage resources of pods themselves");
+    },
+  };
+}
