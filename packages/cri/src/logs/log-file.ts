@@ -5,7 +5,7 @@
  */
 import type { FileHandle } from "node:fs/promises";
 import { open } from "node:fs/promises";
-import { messageOf } from "@ctrd/core/errors";
+import { failedPrecondition, messageOf } from "@ctrd/core/errors";
 import type { Logger } from "@ctrd/core/log";
 import type { LineBlock, LineSink } from "./line-writer.ts";
 
@@ -30,6 +30,8 @@ export class LogFile implements LineSink {
   #last: LineBlock | undefined;
   #waiting = 0;
   #writing: Promise<void> | undefined;
+  #batch: Promise<void> | undefined;
+  #closed = false;
   #room: PromiseWithResolvers<void> | undefined;
   #lost = { lines: 0, reportedAt: Number.NEGATIVE_INFINITY };
 
@@ -73,19 +75,24 @@ export class LogFile implements LineSink {
   /**
    * Goes on in the file that the path names now; makes it if there is none. Every line is in one of the two.
    *
-   * @throws when it cannot be opened; the old one is then kept
+   * @throws when it cannot be opened, and the old one is then kept; ContainerdError `failed-precondition` when closed
    */
   async reopen(): Promise<void> {
     const next = await openToAppend(this.#path);
+    if (this.#closed) {
+      await next.close();
+      throw failedPrecondition(`log ${this.#path} is closed: its container has ended`);
+    }
     // Batches use the handle that there is when they begin; the one under way has to end in its file.
     const old = this.#handle;
     this.#handle = next;
-    await this.#writing;
+    await this.#batch;
     await old.close();
   }
 
   /** Closes the file; what waits must have settled. */
   async close(): Promise<void> {
+    this.#closed = true;
     await this.#handle.close();
     if (this.#lost.lines > 0) this.#reportLoss();
   }
@@ -98,7 +105,8 @@ export class LogFile implements LineSink {
       this.#blocks = [];
       this.#last = undefined;
       const parts = batch.map(({ bytes, used }) => bytes.subarray(0, used));
-      await this.#append(parts);
+      this.#batch = this.#append(parts);
+      await this.#batch;
       this.#release(batch);
     }
     this.#writing = undefined;
