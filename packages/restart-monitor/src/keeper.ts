@@ -16,7 +16,7 @@ import { TaskStatus } from "@ctrd/core/tasks";
 import { Backoff } from "./backoff.ts";
 import type { Decision } from "./policy.ts";
 import { decide, isExplicitlyStopped, RestartLabel } from "./policy.ts";
-import { deleteTask, endTask, rootfsOf, startTask, taskOf } from "./task-starter.ts";
+import { deleteTask, endTask, killTask, rootfsOf, startTask, taskOf } from "./task-starter.ts";
 
 /** What keepers work with. */
 export interface KeeperParts {
@@ -204,7 +204,8 @@ export class Keeper {
   async #endUnwanted(ctx: CallContext): Promise<boolean> {
     const container = await this.#container(ctx);
     if (container !== undefined && !isExplicitlyStopped(container.labels)) return false;
-    await endTask(this.#parts.tasks, ctx, this.#id);
+    // Of a container that is there it tells how it has ended.
+    await (container === undefined ? endTask : killTask)(this.#parts.tasks, ctx, this.#id);
     return true;
   }
 

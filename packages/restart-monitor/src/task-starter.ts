@@ -6,7 +6,7 @@
 import type { Container } from "@ctrd/core/containers";
 import type { CallContext } from "@ctrd/core/context";
 import { withoutCancellation } from "@ctrd/core/context";
-import { failedPrecondition, isKind, kindOf, messageOf } from "@ctrd/core/errors";
+import { failedPrecondition, isKind, messageOf } from "@ctrd/core/errors";
 import type { Mount } from "@ctrd/core/records";
 import type { SnapshotterLookup } from "@ctrd/core/snapshots";
 import type { TaskProcess, TaskService } from "@ctrd/core/tasks";
@@ -59,21 +59,23 @@ export async function startTask(
 
 /** Ends the task of a container with SIGKILL, unless it has ended, and deletes it, unless it is gone. */
 export async function endTask(tasks: TaskService, ctx: CallContext, id: string): Promise<void> {
+  await killTask(tasks, ctx, id);
+  await deleteTask(tasks, ctx, id);
+}
+
+/** Ends the task of a container with SIGKILL, unless it has ended or is gone. */
+export async function killTask(tasks: TaskService, ctx: CallContext, id: string): Promise<void> {
   const ref = { containerId: id, execId: "" };
+  const ended = tasks.wait(ctx, ref);
+  ended.catch(() => {});
   try {
-    const ended = tasks.wait(ctx, ref);
-    ended.catch(() => {});
-    await tasks.kill(ctx, { ...ref, signal: sigkill, all: true }).then(
-      () => ended,
-      (error: unknown) => {
-        // It has ended already, which the delete finds out.
-        ctx.log.debug({ container: id, err: messageOf(error) }, "cannot kill a task");
-      },
-    );
-    await tasks.delete(ctx, { containerId: id });
+    await tasks.kill(ctx, { ...ref, signal: sigkill, all: true });
   } catch (error) {
-    if (!isKind(error, "not-found")) throw error;
+    // It has ended already, which a delete finds out.
+    ctx.log.debug({ container: id, err: messageOf(error) }, "cannot kill a task");
+    return;
   }
+  await ended;
 }
 
 /** Deletes a task that has ended, unless somebody was faster. */
@@ -81,7 +83,7 @@ export async function deleteTask(tasks: TaskService, ctx: CallContext, id: strin
   try {
     await tasks.delete(ctx, { containerId: id });
   } catch (error) {
-    if (kindOf(error) !== "not-found") throw error;
+    if (!isKind(error, "not-found")) throw error;
   }
 }
 
