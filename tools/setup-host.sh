@@ -134,6 +134,8 @@ build_nerdctl() {
 
 # A newer ctr.
 build_go ctr2 v2.3.4 github.com/containerd/containerd/v2/cmd/ctr github.com/containerd/containerd/v2
+# What decrypts layers for a daemon. The last version of the module that has the program in it.
+build_go ctd-decoder v1.1.1 github.com/containerd/imgcrypt/cmd/ctd-decoder github.com/containerd/imgcrypt
 # The command line of CRI, and the conformance suite of CRI runtimes, which is a test.
 cri_tools=sigs.k8s.io/cri-tools
 build_go crictl v1.36.0 $cri_tools/cmd/crictl $cri_tools

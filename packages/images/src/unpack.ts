@@ -17,6 +17,7 @@ import { randomBytes } from "node:crypto";
 import { readDocument } from "./blobs.ts";
 import type { ImageDescriptor } from "./descriptors.ts";
 import { parseImageDocument, readRootfs } from "./documents.ts";
+import { applyOptionsFor } from "./encrypted-layers.ts";
 import { isEncryptedLayer } from "./media-types.ts";
 import type { PlatformMatcher } from "./platforms.ts";
 import { contentName } from "./fetch.ts";
@@ -164,7 +165,7 @@ async function extract(
   try {
     await needLayer?.(layer);
     progress?.({ ...report, stage: "extracting" });
-    checkApplied(layer, await applier.apply(ctx, layer, mounts), diffId);
+    checkApplied(layer, await applier.apply(ctx, layer, mounts, applyOptionsFor(layer)), diffId);
     await commitSnapshot(ctx, snapshotter, chainId, key);
     await addLabels(ctx, content, layer.digest, new Map([["containerd.io/uncompressed", diffId]]));
     progress?.({ ...report, stage: "extracted" });
@@ -185,7 +186,7 @@ async function proveReadable(
   const mounts = await snapshotter.prepare(ctx, key, "", { labels: new Map() });
   try {
     await needLayer?.(layer);
-    checkApplied(layer, await applier.apply(ctx, layer, mounts), diffId);
+    checkApplied(layer, await applier.apply(ctx, layer, mounts, applyOptionsFor(layer)), diffId);
   } finally {
     await removeSnapshot(ctx, snapshotter, key);
   }

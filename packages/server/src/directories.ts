@@ -1,4 +1,4 @@
-import { chmod, mkdir, open, stat } from "node:fs/promises";
+import { chmod, mkdir, open, readdir, stat } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { errnoOf, failedPrecondition, invalidArgument } from "@ctrd/core/errors";
 
@@ -13,7 +13,8 @@ const sharedBelow: ReadonlySet<string> = new Set(
 );
 
 /**
- * Makes the daemon's directories and forces their modes: `root` and `temp` 0700, `state` 0711.
+ * Makes the daemon's directories and forces their modes: `root` and `temp` 0700, `state` 0711. Those of plugins that an
+ * earlier daemon left open to others are closed to them.
  *
  * @throws ContainerdError `failed-precondition` when one cannot be made or belongs to a containerd, `invalid-argument`
  * when one is a system directory; the message names it and what to do
@@ -23,7 +24,21 @@ export async function prepareDirectories(directories: { root: string; state: str
   await refuseContainerdRoot(directories.root);
   await makeDirectory("state", directories.state, 0o711);
   if (directories.temp !== "") await makeDirectory("temp", directories.temp, 0o700);
+  for (const directory of [directories.root, directories.state]) await closePluginDirectories(directory);
 }
+
+/** Nobody else may list or change them; to go through some of them a user namespace needs. */
+async function closePluginDirectories(directory: string): Promise<void> {
+  for (const entry of await readdir(directory, { withFileTypes: true })) {
+    if (!entry.isDirectory()) continue;
+    const path = join(directory, entry.name);
+    const { mode } = await stat(path);
+    if ((mode & openToOthers) !== 0) await chmod(path, mode & 0o7777 & ~openToOthers);
+  }
+}
+
+/** Reading and writing by group and others. */
+const openToOthers = 0o066;
 
 async function makeDirectory(key: string, path: string, mode: number): Promise<void> {
   if (sharedDirectories.has(path) || sharedBelow.has(path)) {
