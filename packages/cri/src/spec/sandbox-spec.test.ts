@@ -239,6 +239,15 @@ test("seccomp: what is asked for, else by configuration, never when privileged",
   expect(await sandboxFilter({ privileged: true, seccomp: { profileType: 0 } })).toBe(false);
 });
 
+test("the /sys of a privileged pod can be written, which decides for its containers", async () => {
+  const optionOf = async (privileged: boolean): Promise<string | undefined> => {
+    const spec = await makeSandbox({ config: { linux: { securityContext: { privileged } } } });
+    return spec.mounts?.find(({ destination }) => destination === "/sys")?.options?.at(-1);
+  };
+  expect(await optionOf(false)).toBe("ro");
+  expect(await optionOf(true)).toBe("rw");
+});
+
 test("annotations of the pod reach the runtime by the patterns of the handler", async () => {
   const annotations = new Map([
     ["io.kata.config/hypervisor", "clh"],

@@ -11,6 +11,7 @@ import {
   withReadonlyRoot,
   withSelinuxLabel,
   withSysctls,
+  withWritableSysfs,
 } from "@ctrd/oci";
 import { passedAnnotations, sandboxAnnotations } from "./annotations.ts";
 import type { SpecEnvironment } from "./environment.ts";
@@ -53,6 +54,8 @@ export async function sandboxSpec(
       config.hostname === "" || hostNetwork ? () => {} : withHostname(config.hostname),
       withPodCgroup(config.linux?.cgroupParent ?? "", systemdCgroup(handler)),
       withSandboxMounts(config, files),
+      // The first to mount the sysfs of a network decides whether it can be written by any.
+      security?.privileged === true ? withWritableSysfs() : () => {},
       withSandboxNamespaces(namespaces, { network: input.netnsPath, user: input.usernsPath }),
       withSelinuxLabel(processLabelOf(environment, handler, labels.process, security), labels.mount),
       withSysctls(sandboxSysctls(environment, config)),
