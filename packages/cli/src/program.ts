@@ -8,6 +8,7 @@ import { daemonCommands } from "./command-line.ts";
 import { declareCompletion } from "./declare/completion.ts";
 import { declareContainerCommands } from "./declare/containers.ts";
 import { declareImageCommands } from "./declare/images.ts";
+import { declareNetworkCommands } from "./declare/network.ts";
 import { declareSystemCommands } from "./declare/system.ts";
 import { declareVolumeCommands } from "./declare/volumes.ts";
 import { reportFailure } from "./failure.ts";
@@ -38,6 +39,7 @@ export function createProgram(): Command {
   addGlobalOptions(program);
   declareContainerCommands(program);
   declareImageCommands(program);
+  declareNetworkCommands(program);
   declareSystemCommands(program);
   declareVolumeCommands(program);
   declareCompletion(program);

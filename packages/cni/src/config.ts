@@ -8,7 +8,7 @@ import type { JsonObject } from "./json.ts";
 import { isObject, kindOfJson, stringsOf } from "./json.ts";
 import { checkNetworkName } from "./names.ts";
 import type { CniVersion } from "./versions.ts";
-import { isSupportedVersion, supportedVersions } from "./versions.ts";
+import { supportedVersions } from "./versions.ts";
 
 /** One plugin of a network, with all keys of its configuration. */
 export interface PluginConfig extends JsonObject {
@@ -120,12 +120,6 @@ function checkProgramName(type: string, key: string, source: string): void {
   if (type === "" || type === "." || type === ".." || /[/\0]/.test(type)) {
     throw wrong(source, `"${key}" must be the name of a program, got ${JSON.stringify(type)}`);
   }
-}
-
-/** The version of a document that says one; undefined when it is missing or not known here. */
-export function knownVersion(document: JsonObject): CniVersion | undefined {
-  const { cniVersion } = document;
-  return typeof cniVersion === "string" && isSupportedVersion(cniVersion) ? cniVersion : undefined;
 }
 
 function wrong(source: string, what: string, cause?: unknown): Error {

@@ -10,11 +10,6 @@ export const supportedVersions = ["0.3.0", "0.3.1", "0.4.0", "1.0.0", "1.1.0"] a
 /** A version of the CNI specification. */
 export type CniVersion = (typeof supportedVersions)[number];
 
-/** Whether `text` is a version that this package speaks. */
-export function isSupportedVersion(text: string): text is CniVersion {
-  return (supportedVersions as readonly string[]).includes(text);
-}
-
 /** Whether a version is at least another one. */
 export function versionAtLeast(version: CniVersion, other: CniVersion): boolean {
   return supportedVersions.indexOf(version) >= supportedVersions.indexOf(other);

@@ -18,6 +18,7 @@ import type { NamedImage } from "../images/find.ts";
 import { findImage, lookUp } from "../images/find.ts";
 import { pullWithProgress } from "../images/pull.ts";
 import { chosenSnapshotter } from "../images/snapshotter.ts";
+import { planNetwork, prepareNetwork } from "../network/container-network.ts";
 import { parseAssignments } from "../output/assignments.ts";
 import type { Session } from "../session.ts";
 import { ContainerVolumes } from "../volumes/container-volumes.ts";
@@ -36,7 +37,7 @@ import {
 } from "./labels.ts";
 import { parseBytes, parseNumber } from "./quantities.ts";
 import { hasRestartPolicy, logUriOf, restartLabels } from "./restart.ts";
-import { specOptionsOf } from "./spec-options.ts";
+import { hostnameOf, specOptionsOf } from "./spec-options.ts";
 
 /** Makes a container; its image is pulled when it is not there. */
 export async function createContainer(
@@ -49,20 +50,24 @@ export async function createContainer(
   // Before anything is pulled.
   const specOptions = await specOptionsOf(id, args, flags);
   await using volumes = await ContainerVolumes.parse(session, flags);
-  const labels = await labelsOf(session, flags);
+  const network = await planNetwork(flags);
+  const labels = new Map([...(await labelsOf(session, flags)), ...network.labels]);
   const image = await imageFor(session, reference, flags);
-  labels.set(nameLabel, flags.name ?? madeUpName(image.name, id));
+  const name = flags.name ?? madeUpName(image.name, id);
+  labels.set(nameLabel, name);
   const signal = flags.stopSignal ?? (await imageStopSignal(session, image));
   if (signal !== undefined) labels.set(stopSignalLabel, signal);
   const directory = await makeDirectory(session, id);
   labels.set(directoryLabel, directory);
   try {
     if (hasRestartPolicy(labels)) labels.set(RestartLabel.logUri, await logUriOf(directory));
+    const place = { id, name, hostname: hostnameOf(id, flags), directory };
+    const networkOption = await prepareNetwork(session, network, place, flags);
     const snapshotter = chosenSnapshotter(flags.snapshotter);
     const container = await session.client.newContainer(id, {
       signal: session.signal,
       image: image.name,
-      specOptions: [...specOptions, volumes.option(() => imageConfig(session, image))],
+      specOptions: [networkOption, ...specOptions, volumes.option(() => imageConfig(session, image))],
       labels,
       ...(snapshotter === undefined ? {} : { snapshotter }),
       ...(flags.runtime === undefined ? {} : { runtime: runtimeName(flags.runtime) }),

@@ -18,9 +18,9 @@ import { writeDriverOptions } from "../logs/driver-options.ts";
 import type { RotationOptions } from "../logs/log-writer.ts";
 import { defaultRotation } from "../logs/log-writer.ts";
 import type { Session } from "../session.ts";
-import { root, rootVariable } from "./directory.ts";
-import { autoRemoveLabel, rotationLabel } from "./labels.ts";
-import { programPath, selfCommand } from "./self.ts";
+import { directoryOf, root, rootVariable } from "./directory.ts";
+import { autoRemoveLabel, networksLabel, rotationLabel } from "./labels.ts";
+import { hookCommand, programPath, selfCommand } from "./self.ts";
 
 /** How the files of a container's log are rotated. */
 export function rotationOf({ labels }: Container): RotationOptions {
@@ -85,7 +85,12 @@ export async function startDriver(
 
 function driverOptions(session: Session, container: Container): DriverOptions {
   const rotation = rotationOf(container);
-  if (container.labels.get(autoRemoveLabel) !== "true") return { rotation };
+  if (container.labels.get(autoRemoveLabel) !== "true") {
+    const directory = directoryOf(container);
+    if (directory === undefined || !container.labels.has(networksLabel)) return { rotation };
+    // Its ports are for others, even if nobody deletes its task.
+    return { rotation, after: { command: hookCommand("ended", directory), env: {} } };
+  }
   const { address, client } = session;
   const command = selfCommand("--address", address, "--namespace", client.namespace, "container-ended", container.id);
   return { rotation, after: { command, env: { [rootVariable]: root() } } };

@@ -1,5 +1,7 @@
+import type { NetworkFlags } from "../network/flags.ts";
+
 /** Flags of `ctrd run` and `ctrd create`, as commander hands them over. */
-export interface CreateFlags {
+export interface CreateFlags extends NetworkFlags {
   interactive?: boolean;
   tty?: boolean;
   rm?: boolean;
@@ -14,9 +16,6 @@ export interface CreateFlags {
   groupAdd?: string[];
   entrypoint?: string;
   hostname?: string;
-  network?: string;
-  net?: string;
-  publish?: string[];
   pid?: string;
   ipc?: string;
   cpus?: string;

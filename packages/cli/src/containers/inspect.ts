@@ -3,6 +3,7 @@ import { CommandFailure } from "../failure.ts";
 import { describeImage } from "../images/describe.ts";
 import type { NamedImage } from "../images/find.ts";
 import { findImage } from "../images/find.ts";
+import { networkFacts } from "../network/container-network.ts";
 import type { Column, OutputFlags } from "../output/format.ts";
 import { formatRows, toJson } from "../output/format.ts";
 import { formatTime } from "../output/quantities.ts";
@@ -83,6 +84,7 @@ async function containerFacts(session: Session, container: Container): Promise<R
     Snapshotter: record.snapshotter,
     SnapshotKey: record.snapshotKey,
     LogPath: directoryOf(container) ?? "",
+    ...(await networkFacts(container)),
     Labels: Object.fromEntries([...labels].filter(([key]) => !key.startsWith(ownLabelPrefix))),
     Spec: await container.spec(),
   };

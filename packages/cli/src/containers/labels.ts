@@ -20,6 +20,10 @@ export const stopTimeoutLabel = "ctrd.io/stop-timeout";
 export const interactiveLabel = "ctrd.io/stdin";
 /** When files of the log are rotated: `<bytes> <files>`. */
 export const rotationLabel = "ctrd.io/log-rotation";
+/** Names of the networks that it is on, with spaces between. */
+export const networksLabel = "ctrd.io/networks";
+/** Its published ports, as JSON. */
+export const portsLabel = "ctrd.io/ports";
 
 /** Labels that are the command line's own affair. */
 export const ownLabelPrefix = "ctrd.io/";

@@ -3,6 +3,7 @@ import { isKind } from "@ctrd/core/errors";
 import { millisFromTimestamp } from "@ctrd/core/records";
 import { shortReference } from "@ctrd/core/references";
 import { CommandFailure } from "../failure.ts";
+import { publishedText } from "../network/container-network.ts";
 import { labelsText } from "../output/assignments.ts";
 import type { Column, OutputFlags } from "../output/format.ts";
 import { formatRows } from "../output/format.ts";
@@ -124,6 +125,11 @@ function columnsFor({ noTrunc = false }: ListFlags): Column<Row>[] {
       text: ({ container }) => formatAge(container.record.createdAt),
     },
     { name: "Status", title: "STATUS", value: ({ status }) => status },
+    {
+      name: "Ports",
+      title: "PORTS",
+      value: ({ container, state }) => (["running", "paused"].includes(state.state) ? publishedText(container) : ""),
+    },
     { name: "Names", title: "NAMES", value: ({ container }) => nameOf(container.labels) },
     { name: "State", value: ({ state }) => state.state },
     { name: "PID", value: ({ state }) => state.pid },

@@ -17,10 +17,8 @@ import {
   withDroppedCapabilities,
   withEnv,
   withEnvFile,
-  withHostHosts,
   withHostname,
   withHostNamespace,
-  withHostResolvConf,
   withImageConfig,
   withNoNewPrivileges,
   withOomScoreAdj,
@@ -43,7 +41,6 @@ import { resourceOptions } from "./resource-options.ts";
 
 /** The options of a container: first what the image says, then what the flags do. */
 export async function specOptionsOf(id: string, args: readonly string[], flags: CreateFlags): Promise<SpecOption[]> {
-  refuseUnbuilt(flags);
   return [
     withImageConfig({
       args,
@@ -57,18 +54,6 @@ export async function specOptionsOf(id: string, args: readonly string[], flags: 
     ...rootOptions(flags),
     ...(await securityOptions(flags)),
   ];
-}
-
-function refuseUnbuilt({ publish = [], network, net }: CreateFlags): void {
-  const needsCni = publish.length > 0 ? `-p ${publish[0] ?? ""}` : undefined;
-  const name = network ?? net ?? "none";
-  const wanted = needsCni ?? (["host", "none"].includes(name) ? undefined : `--net ${name}`);
-  if (wanted !== undefined) {
-    throw new CommandFailure(`${wanted} needs @ctrd/cni, not built yet`, {
-      exitCode: 125,
-      remedy: "use --net host, or --net none",
-    });
-  }
 }
 
 function processOptions(id: string, flags: CreateFlags): SpecOption[] {
@@ -101,16 +86,14 @@ function parseUlimit(text: string): SpecOption {
   return withRlimit(name, limit(soft), limit(hard));
 }
 
-function hostnameOf(id: string, { hostname }: CreateFlags): string {
+/** Host name of a container. */
+export function hostnameOf(id: string, { hostname }: CreateFlags): string {
   return hostname ?? id.slice(0, 12);
 }
 
 function namespaceOptions(id: string, flags: CreateFlags): SpecOption[] {
   const { pid, ipc } = flags;
-  const host = (flags.network ?? flags.net) === "host";
-  const options: SpecOption[] = [];
-  if (host) options.push(withHostNamespace("network"), withHostHosts(), withHostResolvConf());
-  options.push(withHostname(hostnameOf(id, flags)));
+  const options: SpecOption[] = [withHostname(hostnameOf(id, flags))];
   for (const [flag, type, value] of [
     ["--pid", "pid", pid],
     ["--ipc", "ipc", ipc],

@@ -1,5 +1,6 @@
 import { messageOf } from "@ctrd/core/errors";
 import { CommandFailure } from "../failure.ts";
+import { hookErrorIn } from "../network/hook-error.ts";
 
 /** Exit codes of a program that cannot be run, as shells and Docker have them. */
 const exitCodes = { notExecutable: 126, notFound: 127 } as const;
@@ -15,6 +16,8 @@ export async function starting<T>(failed: number, body: () => Promise<T>): Promi
     return await body();
   } catch (error) {
     const message = messageOf(error);
+    const network = hookErrorIn(message);
+    if (network !== undefined) throw new CommandFailure(network, { exitCode: failed, cause: error });
     const exitCode = /executable file not found|no such file or directory/.test(message)
       ? exitCodes.notFound
       : /permission denied/.test(message)

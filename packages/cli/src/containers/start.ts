@@ -11,6 +11,7 @@ import { isKind } from "@ctrd/core/errors";
 import { CommandFailure } from "../failure.ts";
 import { writePid } from "../logs/driver-options.ts";
 import { LogWriter } from "../logs/log-writer.ts";
+import { checkNetwork, forgetNetwork } from "../network/container-network.ts";
 import type { Session } from "../session.ts";
 import { removeAnonymous, volumesOf, volumesUsedBy } from "../volumes/session-volumes.ts";
 import { fifoIo, loggedIo, prepareDriver, rotationOf, startDriver } from "./detached-io.ts";
@@ -34,6 +35,7 @@ const failed = 125;
 export async function startDetached(session: Session, container: Container): Promise<void> {
   const { signal } = session;
   await removeOldTask(session, container);
+  await checkNetwork(container);
   const directory = directoryOf(container) ?? (await makeDirectory(session, container.id));
   const terminal = await hasTerminal(container);
   let driver: ChildProcess | undefined;
@@ -56,6 +58,7 @@ export async function startDetached(session: Session, container: Container): Pro
 /** Starts a container in front. @returns its exit code; 0 when it was left running */
 export async function startAttached(session: Session, container: Container, options: AttachOptions): Promise<number> {
   await removeOldTask(session, container);
+  await checkNetwork(container);
   const { signal } = session;
   const terminal = await hasTerminal(container);
   const interactive = container.labels.get(interactiveLabel) === "true";
@@ -119,7 +122,11 @@ function keepOutput({ stdout, stderr }: Task, log: LogWriter): void {
 /** Deletes a container, its snapshot, and what is kept of it here. */
 export async function removeContainer(container: Container, kill = false): Promise<void> {
   await container.delete({ snapshot: true, kill });
-  await removeDirectory(container);
+  try {
+    await forgetNetwork(container);
+  } finally {
+    await removeDirectory(container);
+  }
 }
 
 /** {@link removeContainer}, and with it the volumes that were made for it alone. */

@@ -16,6 +16,7 @@ import { declare } from "../globals.ts";
 import type { OutputFlags } from "../output/format.ts";
 import { addOutputFlags } from "../output/format.ts";
 import { parseCount, withSession } from "./images.ts";
+import { addNetworkOptions } from "./network.ts";
 
 /** Declares `run`, `create`, … */
 export function declareContainerCommands(program: Command): void {
@@ -160,7 +161,7 @@ function declareRun(program: Command): void {
 
 /** What follows the image is the container's. */
 function createOptions(command: Command): Command {
-  return resourceOptions(securityOptions(processOptions(command.passThroughOptions())));
+  return resourceOptions(securityOptions(processOptions(addNetworkOptions(command.passThroughOptions()))));
 }
 
 const collect = (value: string, before: string[] = []): string[] => [...before, value];
@@ -178,8 +179,6 @@ function processOptions(command: Command): Command {
     .option("--group-add <group>", "further groups", collect)
     .option("--entrypoint <program>", "in place of the image's")
     .option("-h, --hostname <name>", "host name")
-    .option("--net, --network <name>", "host, or none (the default); others need @ctrd/cni, not built yet")
-    .option("-p, --publish <ports>", "needs @ctrd/cni, not built yet", collect)
     .option("--pid <namespace>", "host: see all processes")
     .option("--ipc <namespace>", "host: share memory with the host")
     .option("-l, --label <key=value>", "label of the container", collect)
