@@ -4,6 +4,7 @@ import { rmSync, statSync, unlinkSync, utimesSync, writeFileSync } from "node:fs
 import { basename, dirname, join } from "node:path";
 import type { Client } from "@ctrd/client";
 import { connect } from "@ctrd/client";
+import { layeredImage, pushImage } from "@ctrd/testkit/fixtures";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import type { Cli } from "./support/cli.ts";
 import { cliOf } from "./support/cli.ts";
@@ -20,7 +21,10 @@ beforeAll(async () => {
   cli = cliOf(h);
   client = await connect(h.daemon.address, { namespace: h.daemon.namespace });
 });
+/** What the doctor removes, and a failed test must. */
+const undo: (() => void | Promise<unknown>)[] = [];
 afterAll(async () => {
+  for (const step of undo.reverse()) await step();
   client?.close();
   await h?.close();
 });
@@ -52,10 +56,11 @@ const snapshots = (...path: string[]): string =>
 const bundle = (id: string): string => join(h.daemon.state, "io.containerd.runtime.v2.task", h.daemon.namespace, id);
 
 test("6.2: a busy daemon is healthy", async () => {
+  const layered = await pushImage(h.registry, "e2e/layers", "1", await layeredImage(4));
   const work = new AbortController();
-  const busy = Promise.all([churn(work.signal, "one"), churn(work.signal, "two")]);
+  const busy = Promise.all([churn(work.signal, "one"), churn(work.signal, "two"), pulls(work.signal, layered)]);
   try {
-    for (let round = 0; round < 2; round++) {
+    for (let round = 0; round < 3; round++) {
       const { code, stdout } = await cli.attempt(["doctor", "--deep"]);
       expect({ code, stdout }).toEqual({
         code: 0,
@@ -68,7 +73,15 @@ test("6.2: a busy daemon is healthy", async () => {
   }
 });
 
-/** Runs, commits and removes, until it is told to stop. */
+/** Pulls, unpacks and removes, until it is told to stop. */
+async function pulls(signal: AbortSignal, reference: string): Promise<void> {
+  while (!signal.aborted) {
+    await h.daemon.ctr(["images", "pull", "--plain-http", reference]);
+    await h.daemon.ctr(["images", "rm", "--sync", reference]);
+  }
+}
+
+/** Runs, stores and collects, until it is told to stop. */
 async function churn(signal: AbortSignal, name: string): Promise<void> {
   for (let round = 0; !signal.aborted; round++) {
     const id = h.daemon.id(`${name}-${round}`);
@@ -121,6 +134,8 @@ test("6.2: what nobody owns is found and removed", async () => {
   await leaveIngest(client, "stale", "half");
   const [ingest = ""] = readdirSync(content("ingest"));
   writeFileSync(content("ingest", ingest, "updatedat"), longAgo.toISOString());
+  // containerd looks at the data.
+  utimesSync(content("ingest", ingest, "data"), longAgo, longAgo);
   const stray = blobPath(`sha256:${sha256("stray")}`);
   writeFileSync(stray, "stray", { mode: 0o444 });
   utimesSync(stray, longAgo, longAgo);
@@ -131,6 +146,7 @@ test("6.2: what nobody owns is found and removed", async () => {
   const ghost = h.daemon.id("ghost");
   mkdirSync(join(bundle(ghost), "rootfs"), { recursive: true });
   await runOk("mount", ["-t", "tmpfs", "none", join(bundle(ghost), "rootfs")]);
+  undo.push(() => run("umount", [join(bundle(ghost), "rootfs")]));
   utimesSync(bundle(ghost), longAgo, longAgo);
   const cgroups = makeCgroups(ghost);
   const socket = await deadSocket(made);
@@ -165,6 +181,7 @@ function makeCgroups(id: string): string[] {
   return roots.map((root) => {
     const path = join(root, h.daemon.namespace, id);
     mkdirSync(path, { recursive: true });
+    undo.push(() => run("rmdir", [path]));
     return path;
   });
 }
@@ -175,6 +192,7 @@ async function deadSocket(id: string): Promise<string> {
   const script = "require('net').createServer().listen(process.argv[1], () => process.kill(process.pid, 'SIGKILL'))";
   await exited(start(`${repository}/node_modules/.bin/node`, ["-e", script, path]));
   expect(existsSync(path)).toBe(true);
+  undo.push(() => rmSync(path, { force: true }));
   return path;
 }
 
@@ -186,6 +204,7 @@ async function strayOverlays(): Promise<string[]> {
   mkdirSync(target);
   const options = `lowerdir=${snapshots("9998/fs")},upperdir=${snapshots("9999/fs")},workdir=${snapshots("9999/work")}`;
   await runOk("mount", ["-t", "overlay", "overlay", "-o", options, target]);
+  undo.push(() => run("umount", [target]));
   return [`snapshots: ${snapshots("9998")}`, `snapshots: ${snapshots("9999")}`, `mounts: ${target}`];
 }
 
@@ -216,6 +235,10 @@ ctrdTest("6.2: what cannot be mended safely is explained", async () => {
     await h.daemon.restart();
   }
   await until("the shim is found again", async () => (await cli.ctrd("tasks", "ls", "-q")).includes(id));
+  renameSync(bundle(id), away);
+  const { findings: lost } = await doctor();
+  renameSync(away, bundle(id));
+  expect(lost).toMatchObject([{ Check: "tasks", Severity: "error", Problem: "its bundle is missing" }]);
   expect((await doctor()).code).toBe(0);
   await cli.ctrd("rm", "-f", "runs");
 });

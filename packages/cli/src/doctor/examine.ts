@@ -39,7 +39,7 @@ export interface Examination {
 }
 
 /** Looks again so often, so many milliseconds later, at what was found. */
-const looks = 5;
+const looks = 4;
 const pauseMs = 750;
 
 /** Makes all checks that can be made here. */
