@@ -9,6 +9,8 @@
  *
  * @module
  */
+export type { LeaseSource } from "./lease-watch.ts";
+export { LeaseWatch } from "./lease-watch.ts";
 export { serveTransfer } from "./serve.ts";
 export type { TransferParts } from "./service.ts";
 export { createTransferService } from "./service.ts";

@@ -4,7 +4,6 @@ import { MetadataPlugin } from "@ctrd/core/metadata";
 import type { AnyRegistration, Registration } from "@ctrd/core/plugin";
 import { optional } from "@ctrd/core/plugin";
 import { DiffService } from "@ctrd/core/services";
-import type { StreamManager } from "@ctrd/core/streaming";
 import { StreamingPlugin } from "@ctrd/core/streaming";
 import type { TransferService } from "@ctrd/core/transfer";
 import { TransferPlugin } from "@ctrd/core/transfer";
@@ -12,10 +11,9 @@ import type { GrpcService } from "@ctrd/services";
 import { GrpcPlugin, snapshotterLookup } from "@ctrd/services";
 import type { TransferConfig } from "./config.ts";
 import { transferConfig } from "./config.ts";
-import { createStreamManager, createTransferService, serveStreaming, serveTransfer } from "./index.ts";
+import { createTransferService, serveTransfer } from "./index.ts";
+import { grpcStreaming, streaming } from "./streaming-plugins.ts";
 import { verifiersOf } from "./verifiers.ts";
-
-const streaming: Registration<StreamManager> = { type: StreamingPlugin, id: "manager", initFn: createStreamManager };
 
 const transfer: Registration<TransferService, TransferConfig> = {
   type: TransferPlugin,
@@ -38,13 +36,6 @@ const transfer: Registration<TransferService, TransferConfig> = {
       verifiers: verifiersOf(ic),
     });
   },
-};
-
-const grpcStreaming: Registration<GrpcService> = {
-  type: GrpcPlugin,
-  id: "streaming",
-  requires: [StreamingPlugin],
-  initFn: (ic) => ({ services: [serveStreaming(ic.get(StreamingPlugin))] }),
 };
 
 const grpcTransfer: Registration<GrpcService> = {

@@ -14,9 +14,14 @@ import type { NamedStream, StreamManager } from "@ctrd/core/streaming";
 import { isProtoAny, protoAny } from "@ctrd/core/typeurl";
 import type { BoundService } from "@ctrd/services";
 import { bindService } from "@ctrd/services";
+import type { LeaseWatch } from "./lease-watch.ts";
 
-/** Makes a manager without streams. */
-export function createStreamManager(): StreamManager {
+/**
+ * Makes a manager without streams.
+ *
+ * @param watch closes streams with the lease that they were opened under; without, they do not depend on leases
+ */
+export function createStreamManager(watch?: LeaseWatch): StreamManager {
   const streams = new Map<string, NamedStream>();
   const keyOf = (ctx: CallContext, id: string): string => `${requireNamespace(ctx)}/${id}`;
   return {
@@ -24,6 +29,7 @@ export function createStreamManager(): StreamManager {
       const key = keyOf(ctx, id);
       if (streams.has(key)) throw alreadyExists(`stream "${id}"`);
       streams.set(key, stream);
+      watch?.add(ctx, stream);
     },
     get(ctx, id) {
       const stream = streams.get(keyOf(ctx, id));
@@ -33,6 +39,7 @@ export function createStreamManager(): StreamManager {
     unregister(ctx, id, stream) {
       const key = keyOf(ctx, id);
       if (streams.get(key) === stream) streams.delete(key);
+      watch?.remove(stream);
     },
   };
 }
