@@ -1,0 +1,46 @@
+/** The command line of `@ctrd/cli`, against the daemon of a harness. */
+import type { CommandOptions, CommandResult } from "./command.ts";
+import { describe, run } from "./command.ts";
+import type { Harness } from "./harness.ts";
+import { repository } from "./peers.ts";
+
+const program = [
+  `${repository}/node_modules/.bin/node`,
+  "--conditions=ctrd-source",
+  "--disable-warning=ExperimentalWarning",
+  `${repository}/packages/cli/src/main.ts`,
+] as const;
+
+export interface Cli {
+  /** Runs the command, whatever its exit code. */
+  attempt(args: readonly string[], options?: CommandOptions): Promise<CommandResult>;
+  /** Runs the command and returns its output. @throws when it fails */
+  ctrd(...args: string[]): Promise<string>;
+  /** Runs a container in the background and lets the leak check know. */
+  background(...args: string[]): Promise<string>;
+}
+
+export function cliOf(h: Harness): Cli {
+  const [node, ...flags] = program;
+  const attempt: Cli["attempt"] = (args, options = {}) => {
+    const env = {
+      CTRD_ADDRESS: h.daemon.address,
+      CTRD_NAMESPACE: h.daemon.namespace,
+      CTRD_CLI_ROOT: h.path("cli"),
+      DOCKER_CONFIG: h.path("docker"),
+      TMPDIR: h.daemon.tmp,
+    };
+    return run(node, [...flags, ...args], { ...options, env: { ...env, ...options.env } });
+  };
+  const ctrd: Cli["ctrd"] = async (...args) => {
+    const result = await attempt(args);
+    if (result.code !== 0) throw new Error(describe(result));
+    return result.stdout;
+  };
+  const background: Cli["background"] = async (...args) => {
+    const id = (await ctrd("run", "-d", ...args)).trim();
+    h.daemon.ids.add(id);
+    return id;
+  };
+  return { attempt, ctrd, background };
+}
