@@ -121,6 +121,7 @@ export type ContainerParts = Partial<Omit<ContainerSpecInput, "config" | "sandbo
   pod?: DeepPartial<PodSandboxConfig>;
   /** The `config` of the image configuration. */
   image?: object;
+  imageName?: string;
   volumes?: readonly string[];
   /** Directory of the root filesystem; none can be read when absent. */
   rootfs?: string;
@@ -129,13 +130,14 @@ export type ContainerParts = Partial<Omit<ContainerSpecInput, "config" | "sandbo
 
 /** The spec of a container with what comes with it. */
 export async function makeContainer(parts: ContainerParts = {}): Promise<ContainerSpec> {
-  const { config, pod, image = { Cmd: ["sh"] }, volumes = [], rootfs = "/nowhere", env, ...rest } = parts;
+  const { config, pod, image = { Cmd: ["sh"] }, volumes = [], rootfs = "/nowhere", env, ...others } = parts;
+  const { imageName = "docker.io/library/app:1", ...rest } = others;
   return containerSpec(ctx, environment(env), {
     id: "container1",
     config: ContainerConfig.create({ metadata: { name: "app", attempt: 0 }, ...config }),
     sandboxConfig: podConfig(pod),
     sandbox: { id: "sandbox1", pid: 1234, processLabel: "", files: noFiles },
-    image: { name: "docker.io/library/app:1", config: imageConfig(image), volumes },
+    image: { name: imageName, config: imageConfig(image), volumes },
     handler: runcHandler,
     recursiveReadOnlyMounts: true,
     volumesDirectory: "/nowhere/volumes",
