@@ -5,7 +5,7 @@ import { layeredImage, pushImage } from "@ctrd/testkit/fixtures";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { Cli } from "./support/cli.ts";
 import { cliOf } from "./support/cli.ts";
-import { until } from "./support/command.ts";
+import { describe as describeResult, until } from "./support/command.ts";
 import { openHarness, type Harness } from "./support/harness.ts";
 import { daemonKind } from "./support/peers.ts";
 import { leaveIngest, putBlob, putSnapshot } from "./support/stored-things.ts";
@@ -187,6 +187,13 @@ describe.each(["ctrd", "containerd"] as const)("6.4: on %s", (kind) => {
   });
 
   test("system prune: what does not run, what is not used", async () => {
+    // Networks are the machine's: those of other tests are not to be pruned.
+    const prune = async (...flags: string[]): Promise<string> => {
+      const env = { CTRD_CNI_CONFIG_DIR: h.path("cni") };
+      const result = await cli.attempt(["system", "prune", "-f", ...flags], { env });
+      if (result.code !== 0) throw new Error(describeResult(result));
+      return result.stdout;
+    };
     const run = async (name: string, ...command: string[]): Promise<string> =>
       cli.background("--name", name, h.image, ...command);
     const stopped = await run("stopped", "sh", "-c", "echo x > /file; exit 3");
@@ -199,13 +206,13 @@ describe.each(["ctrd", "containerd"] as const)("6.4: on %s", (kind) => {
       code: 1,
       stderr: expect.stringContaining("--force"),
     });
-    expect(await cli.ctrd("system", "prune", "-f", "--filter", "until=24h")).not.toContain("Deleted");
-    const first = await cli.ctrd("system", "prune", "-f");
+    expect(await prune("--filter", "until=24h")).not.toContain("Deleted");
+    const first = await prune();
     expect(first).toContain(
       `Deleted containers:\n  ${stopped.slice(0, 12)} stopped\nUntagged images:\n  ${untagged}\n`,
     );
     expect(first).toMatch(/Removed 1 image, 1 snapshot, 1 container \([1-9].*Total reclaimed space: [1-9]/s);
-    const second = await cli.ctrd("system", "prune", "-f", "--all");
+    const second = await prune("--all");
     expect(second).toContain("Untagged images:\n  unused:1\n");
     expect(await cli.ctrd("ps", "-a", "--format", "{{.Names}}")).toBe("running\n");
     expect(await cli.ctrd("images", "--format", "{{.Name}}")).toBe(`${h.image}\n`);

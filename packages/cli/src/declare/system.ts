@@ -119,6 +119,7 @@ function declareAbout(program: Command): void {
   );
   const prune = declare(system, "prune", "remove containers that do not run, unused images, and what nothing keeps")
     .option("-a, --all", "also images with a tag that no container was made of")
+    .option("--volumes", "also anonymous volumes that no container uses")
     .option("-f, --force", "without a question")
     .option("--filter <filter...>", "until=<age or time>, label=<key>[=<value>]");
   prune.action((flags: PruneFlags) =>

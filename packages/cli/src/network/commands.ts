@@ -261,13 +261,17 @@ function removeInterface({ plugins }: NetworkConfig): void {
 
 /** Runs `ctrd network prune`: removes the networks of ours that no container uses, but the default one. */
 export async function prune(): Promise<void> {
+  await remove(await unusedNetworks());
+}
+
+/** Networks of ours that no container uses, but the default one. */
+export async function unusedNetworks(): Promise<string[]> {
   const settings = networkSettings();
   const containers = await allContainers(settings.root);
-  const unused = (await configuredNetworks(settings)).flatMap(({ network }) => {
+  return (await configuredNetworks(settings)).flatMap(({ network }) => {
     const isOurs = network !== undefined && network.name !== bridgeNetwork && ownNotes(network) !== undefined;
     return isOurs && usersOf(containers, network.name).length === 0 ? [network.name] : [];
   });
-  await remove(unused);
 }
 
 /** Runs `ctrd network inspect`. */

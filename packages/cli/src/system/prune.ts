@@ -25,6 +25,7 @@ import { describeCollection } from "./garbage.ts";
 /** Flags of `ctrd system prune`. */
 export interface PruneFlags {
   all?: boolean;
+  volumes?: boolean;
   force?: boolean;
   filter?: string[];
 }
@@ -37,7 +38,10 @@ const restartLabel = "containerd.io/restart.status";
 /** Runs `ctrd system prune`. */
 export async function prune(session: Session, flags: PruneFlags): Promise<void> {
   const filter = filterOf(flags.filter ?? []);
-  if (flags.force !== true && !(await confirmed(flags.all === true))) {
+  if (flags.volumes === true && flags.filter !== undefined) {
+    throw new CommandFailure("--filter says nothing of volumes: prune those with: ctrd volume prune");
+  }
+  if (flags.force !== true && !(await confirmed(flags))) {
     process.stdout.write("Nothing was removed.\n");
     return;
   }
@@ -49,6 +53,8 @@ export async function prune(session: Session, flags: PruneFlags): Promise<void> 
   });
   if (containers.length > 0) process.stdout.write(`Deleted containers:\n${lines(containers)}`);
   if (images.length > 0) process.stdout.write(`Untagged images:\n${lines(images)}`);
+  if (flags.filter === undefined) await pruneNetworks();
+  if (flags.volumes === true) await pruneVolumes(session);
   process.stdout.write(describeCollection(collection));
   process.stdout.write(`Total reclaimed space: ${formatBytes(bytesOf(collection.removed))}\n`);
 }
@@ -57,17 +63,33 @@ function lines(texts: readonly string[]): string {
   return texts.map((text) => `  ${text}\n`).join("");
 }
 
-async function confirmed(all: boolean): Promise<boolean> {
+/** Networks are of this machine, whatever the namespace. */
+async function pruneNetworks(): Promise<void> {
+  const { remove, unusedNetworks } = await import("../network/commands.ts");
+  const names = await unusedNetworks();
+  if (names.length === 0) return;
+  process.stdout.write("Deleted networks:\n");
+  await remove(names);
+}
+
+/** Only those that were made for one container: what has a name is somebody's data. */
+async function pruneVolumes(session: Session): Promise<void> {
+  process.stdout.write("Deleted volumes:\n");
+  await (await import("../volumes/commands.ts")).pruneVolumes(session, { force: true });
+}
+
+async function confirmed({ all, volumes, filter }: PruneFlags): Promise<boolean> {
   if (!process.stdin.isTTY) {
     throw new CommandFailure("there is no terminal to ask on", { remedy: "to prune without a question: --force" });
   }
-  const images = all
-    ? "all images that no container was made of"
-    : "images without a tag that no container was made of";
-  process.stderr.write(
-    `This removes, in this namespace, all containers that do not run and ${images},\n` +
-      "and in all namespaces whatever nothing keeps. ",
-  );
+  const removed = [
+    "all containers of this namespace that do not run",
+    `${all === true ? "all images" : "images without a tag"} that no container of it was made of`,
+    ...(filter === undefined ? ["networks that no container uses"] : []),
+    ...(volumes === true ? ["anonymous volumes that no container uses"] : []),
+    "whatever nothing keeps, in all namespaces",
+  ];
+  process.stderr.write(`This removes\n${lines(removed)}`);
   const question = createInterface({ input: process.stdin, output: process.stderr });
   try {
     return /^y(?:es)?$/i.test((await question.question("Go on? [y/N] ")).trim());

@@ -187,7 +187,8 @@ async function describeMachine(
     next.push("ctrd doctor");
   }
   const kills = await oomKills(container);
-  if (kills > 0) verdict.push(`The kernel has killed in it because its memory limit was met (processes killed: ${kills}).`);
+  if (kills > 0)
+    verdict.push(`The kernel has killed in it because its memory limit was met (processes killed: ${kills}).`);
   if (status === undefined || status.pid === 0 || status.state === "stopped") return;
   const alive = await isAlive(status.pid);
   facts["Process"] = alive ? `${status.pid} ${await commandOf(status.pid)}` : `${status.pid} is gone`;
