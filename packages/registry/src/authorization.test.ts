@@ -5,11 +5,9 @@ import { join } from "node:path";
 import { createContext } from "@ctrd/core/context";
 import type { Descriptor } from "@ctrd/core/records";
 import type { Resolver } from "@ctrd/core/remotes";
-import type { FaultProxy, TempDir, TestRegistry } from "@ctrd/testkit/fixtures";
-import { layeredImage, startFaultProxy, startRegistry, tempDir } from "@ctrd/testkit/fixtures";
+import type { FaultProxy, TempDir, TestRegistry, TokenServer } from "@ctrd/testkit/fixtures";
+import { layeredImage, startFaultProxy, startRegistry, startTokenServer, tempDir } from "@ctrd/testkit/fixtures";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
-import type { TokenServer } from "../test/token-server.ts";
-import { startTokenServer } from "../test/token-server.ts";
 import type { CredentialSource, RegistryOptions } from "./index.ts";
 import { createAuthorizer, createRegistryResolver, dockerCredentials, registryHosts } from "./index.ts";
 
