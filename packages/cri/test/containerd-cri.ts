@@ -48,7 +48,9 @@ export async function startContainerdCri(pauseImage: string): Promise<Containerd
     address,
     config: join(dir.path, "config.toml"),
     logFile: join(dir.path, "log"),
-    cleanUp: () => dir[Symbol.asyncDispose](),
+    async cleanUp() {
+      await dir[Symbol.asyncDispose]();
+    },
   });
   let count = 0;
   const file = async (value: unknown): Promise<string> => {

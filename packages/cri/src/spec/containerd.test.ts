@@ -1,10 +1,10 @@
 /** Specs made here against those that containerd's own CRI plugin makes for the same requests. */
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { afterAll, beforeAll, describe, expect } from "vitest";
 import type { ContainerConfig, DeepPartial, PodSandboxConfig } from "@ctrd/api/cri/runtime/v1/api";
 import { NamespaceMode, SecurityProfile_ProfileType as ProfileType } from "@ctrd/api/cri/runtime/v1/api";
-import type { Mount, Spec } from "@ctrd/oci";
+import type { Mount, Process, Spec } from "@ctrd/oci";
 import { decodeSpec, defaultSpec, encodeSpec } from "@ctrd/oci";
 import type { TempDir } from "@ctrd/testkit/fixtures";
 import { busyboxEntries, busyboxImage, mustRun, tarBuffer, tempDir } from "@ctrd/testkit/fixtures";
@@ -117,7 +117,7 @@ function comparable(spec: Spec): object {
   const { ociVersion: _version, process, linux, mounts = [], annotations, ...rest } = spec;
   // Newer than Debian's containerd.
   const { "io.kubernetes.cri.podsandbox.image-name": _image, ...told } = annotations ?? {};
-  const { user, capabilities = {}, ...ofProcess } = process ?? { user: { uid: -1, gid: -1 } };
+  const { user, capabilities = {}, ...ofProcess } = process ?? ({ user: { uid: -1, gid: -1 }, cwd: "" } as Process);
   const { resources, sysctl = {}, maskedPaths = [], readonlyPaths = [], seccomp, ...ofLinux } = linux ?? {};
   const defaultRules = JSON.stringify(defaultSpec("n", "i").linux?.resources?.devices?.slice(1));
   return {

@@ -34,7 +34,7 @@ const maxFilters = 32;
 export interface StatsOptions {
   /** Whether `/sys/fs/cgroup` is the unified tree. */
   cgroup2: boolean;
-  /** How often samples of processor use are taken when nobody asks, in milliseconds; absent: never. */
+  /** How often samples of processor use are taken between questions, in milliseconds; absent: never. */
   samplePeriodMs?: number;
   /** After this long a sample tells nothing any more, in milliseconds. */
   retentionMs: number;
@@ -56,6 +56,8 @@ export class StatsCollector {
   readonly #layers: CachedLayers;
   readonly #samples: CpuSamples;
   readonly #host = new HostPool();
+  /** When somebody asked last. */
+  #askedAt = Number.NEGATIVE_INFINITY;
   #timer: NodeJS.Timeout | undefined;
 
   constructor(sources: StatsSources, options: StatsOptions) {
@@ -65,7 +67,12 @@ export class StatsCollector {
     this.#samples = new CpuSamples(options.retentionMs);
   }
 
-  /** Takes samples from now on, when the options say so. @param ctx its namespace is that of the containers */
+  /**
+   * Takes samples from now on, when the options say so, but only while somebody asks now and then: each sample is a
+   * question to every shim.
+   *
+   * @param ctx its namespace is that of the containers
+   */
   start(ctx: CallContext): void {
     const { samplePeriodMs } = this.#options;
     if (samplePeriodMs !== undefined && samplePeriodMs > 0) this.#sampleLater(ctx, samplePeriodMs);
@@ -79,6 +86,7 @@ export class StatsCollector {
 
   /** Statistics of containers, in their order. Those that do not run have their writable layer only. */
   async containerStats(ctx: CallContext, containers: readonly StatsContainer[]): Promise<ContainerStats[]> {
+    this.#askedAt = Date.now();
     const running = containers.filter(({ isRunning }) => isRunning).map(({ id }) => id);
     const numbers = await this.#taskNumbers(ctx, running);
     return Promise.all(containers.map((container) => this.#statsOf(ctx, container, numbers.get(container.id)?.usage)));
@@ -86,6 +94,7 @@ export class StatsCollector {
 
   /** Statistics of those pods that are ready, in their order. */
   async podStats(ctx: CallContext, pods: readonly StatsPod[]): Promise<PodSandboxStats[]> {
+    this.#askedAt = Date.now();
     const ready = pods.filter(({ isReady }) => isReady);
     const ids = ready.flatMap(({ id, containers }) => [id, ...runningOf(containers)]);
     const [numbers, networks] = await Promise.all([this.#taskNumbers(ctx, ids), this.#networks(ctx, ready)]);
@@ -112,7 +121,8 @@ export class StatsCollector {
   #sampleLater(ctx: CallContext, periodMs: number): void {
     const sample = async (): Promise<void> => {
       try {
-        await this.#taskNumbers(ctx, undefined);
+        const isWanted = Date.now() - this.#askedAt < this.#options.retentionMs;
+        if (isWanted) await this.#taskNumbers(ctx, undefined);
       } catch (error) {
         if (!ctx.signal.aborted) ctx.log.warn({ err: error }, "cannot take samples of processor use");
       }
