@@ -18,22 +18,45 @@ export interface ChannelTransport {
   channelClosed(channel: ChannelStream, clean: boolean): void;
 }
 
-/** Several reasons to stop reading a connection: it is read while there is none. */
+/** How often a client is probed that is not read. */
+const probeMs = 2_000;
+
+/**
+ * Several reasons to stop reading a connection: it is read while there is none. That a client has gone is not seen while
+ * its connection is not read, so it is probed: writing to one that has gone fails.
+ */
 export class ReadGate {
   readonly #reasons = new Set<string>();
   readonly #connection: { pause(): void; resume(): void };
+  readonly #probe: () => void;
+  #timer: NodeJS.Timeout | undefined;
+  #closed = false;
 
-  constructor(connection: { pause(): void; resume(): void }) {
+  /** @param probe sends the client something that it answers, or ignores */
+  constructor(connection: { pause(): void; resume(): void }, probe: () => void) {
     this.#connection = connection;
+    this.#probe = probe;
   }
 
   /** Stops, or goes on unless there is another reason. */
   set(reason: string, stop: boolean): void {
-    if (stop === this.#reasons.has(reason)) return;
+    if (this.#closed || stop === this.#reasons.has(reason)) return;
     if (stop) this.#reasons.add(reason);
     else this.#reasons.delete(reason);
-    if (this.#reasons.size === 0) this.#connection.resume();
-    else if (stop) this.#connection.pause();
+    if (this.#reasons.size === 0) {
+      clearInterval(this.#timer);
+      this.#timer = undefined;
+      this.#connection.resume();
+    } else if (stop) {
+      this.#timer ??= setInterval(this.#probe, probeMs);
+      this.#connection.pause();
+    }
+  }
+
+  /** The connection is over; whoever ends it reads what is left. */
+  close(): void {
+    this.#closed = true;
+    clearInterval(this.#timer);
   }
 }
 

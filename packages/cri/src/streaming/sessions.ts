@@ -27,6 +27,8 @@ export interface SessionOptions {
   readonly streamCreationTimeoutMs: number;
 }
 
+const keepAliveMs = 60_000;
+
 /** Either kind of connection. */
 interface Connection {
   readonly closed: Promise<void>;
@@ -58,6 +60,8 @@ export class StreamingSessions {
     const { connection } = work;
     const { socket } = upgrade.request;
     socket.setNoDelay(true);
+    // Clients that vanish without a word are found so.
+    socket.setKeepAlive(true, keepAliveMs);
     socket.setTimeout(this.#options.idleTimeoutMs, () => {
       ctx.log.info({ call: call.kind }, "closing idle streaming connection");
       socket.destroy();

@@ -26,6 +26,9 @@ import { HeaderReader, HeaderWriter } from "./header-blocks.ts";
 /** Bytes of one data frame that we send, so that no stream holds the others up for long. */
 const maxDataBytes = 64 * 1024;
 
+/** Number of our pings; a server's are even. */
+const ownPing = 2;
+
 /** What a connection is made with. */
 export interface SpdyOptions {
   /** Streams that are open at the same time; those beyond are refused. */
@@ -56,7 +59,7 @@ export class SpdyConnection implements ChannelTransport {
   constructor(socket: Duplex, head: Buffer, options: SpdyOptions) {
     this.#socket = socket;
     this.#options = options;
-    this.#gate = new ReadGate(socket);
+    this.#gate = new ReadGate(socket, () => this.#replies.write(controlFrame(FrameType.ping, ownPing)));
     this.#budget = new ReceiveBudget(this.#gate);
     this.#replies = new ReplyBacklog(socket, this.#gate);
     this.closed = new Promise((resolve) => {
@@ -211,6 +214,7 @@ export class SpdyConnection implements ChannelTransport {
 
   #lose(error: Error): void {
     this.#over = true;
+    this.#gate.close();
     this.#headerReader.close();
     const streams = [...this.#streams.values()];
     this.#streams.clear();

@@ -39,7 +39,7 @@ export class WebSocketConnection {
   constructor(socket: Duplex, log: Logger) {
     this.#socket = socket;
     this.#log = log;
-    this.gate = new ReadGate(socket);
+    this.gate = new ReadGate(socket, () => this.#replies.write(frameHeader(Opcode.ping, 0)));
     this.#replies = new ReplyBacklog(socket, this.gate);
     this.closed = new Promise((resolve) => {
       socket.once("close", () => {
@@ -111,6 +111,7 @@ export class WebSocketConnection {
   #lose(error: Error): void {
     if (this.#over) return;
     this.#over = true;
+    this.gate.close();
     this.#receiver?.lost(error);
   }
 }
