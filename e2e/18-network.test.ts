@@ -15,7 +15,7 @@ import { runOk, until } from "./support/command.ts";
 import type { Harness } from "./support/harness.ts";
 import { openHarness } from "./support/harness.ts";
 import { list } from "./support/machine-state.ts";
-import { requirePeers } from "./support/peers.ts";
+import { ctrdTest, requirePeers } from "./support/peers.ts";
 
 const plugins = "/usr/lib/cni";
 
@@ -96,6 +96,9 @@ test("6: run -d -p: answered over the published port, also after a restart, and 
   await ctrd("kill", "web");
   await until("the network is gone", async () => (await leftovers()).length === 0);
   expect(await ctrd("ps", "-a", "--format", "{{.Names}}:{{.Ports}}")).toBe("web:\n");
+  await ctrd("rm", "web");
+  await cli.background("--rm", "-p", "8080:80", h.image, "sleep", "0.5");
+  await until("it is removed", async () => (await ctrd("ps", "-aq")) === "");
 });
 
 interface Facts {
@@ -161,6 +164,14 @@ test("6: network create, ls, inspect, rm, prune; several networks; bridges are a
     code: 1,
     stderr: expect.stringMatching(/network "six" is used by container "app"\n +remove that first: ctrd rm app/),
   });
+  // On an interface of the machine; here that is the end of a pair.
+  await runOk("ip", ["link", "add", "lan0", "type", "veth", "peer", "name", "lan1"]);
+  const lan = ["--driver", "macvlan", "--opt", "parent=lan0", "--subnet", "192.0.2.0/24", "--gateway", "192.0.2.1"];
+  await ctrd("network", "create", "lan", ...lan, "--ip-range", "192.0.2.64/28");
+  expect(await ctrd("run", "--rm", "--net", "lan", h.image, "ip", "-o", "addr")).toContain("192.0.2.64/24");
+  expect((await attempt(["run", "--rm", "--net", "lan", "-p", "80", h.image, "true"])).stderr).toContain("portmap");
+  expect(await ctrd("network", "rm", "lan")).toBe("lan\n");
+  await runOk("ip", ["link", "del", "lan0"]);
   expect((await attempt(["network", "create", "over", "--subnet", "10.77.0.128/25"])).stderr).toContain("overlaps");
   expect((await attempt(["network", "create", "back"])).stderr).toContain("is there already");
   await ctrd("rm", "-f", "app");
@@ -252,4 +263,10 @@ test("6: started by another client, and after the daemon has restarted", async (
   await h.daemon.ctr(["tasks", "kill", "-s", "SIGKILL", id]);
   await once(ctr, "exit");
   await until("the network is gone", async () => (await leftovers()).length === 0);
+});
+
+ctrdTest("6: restarted by the daemon: on the same port", async () => {
+  const script = "test -e /second || { touch /second; sleep 1; exit 1; }; exec httpd -f -p 80 -h /etc";
+  await cli.background("--restart", "on-failure", "-p", "8085:80", h.image, "sh", "-c", script);
+  await until("it answers", async () => (await ask(8085)).includes("404 Not Found") || undefined, 30_000);
 });

@@ -9,6 +9,7 @@ import { signalNumber } from "@ctrd/client";
 import { isKind } from "@ctrd/core/errors";
 import { checkIdentifier } from "@ctrd/core/identifiers";
 import { CommandFailure } from "../failure.ts";
+import { renameInNetwork } from "../network/container-network.ts";
 import type { Session } from "../session.ts";
 import { defaultDetachKeys } from "./detach-keys.ts";
 import { findContainer, forEachContainer } from "./find.ts";
@@ -177,6 +178,7 @@ export async function rename(session: Session, from: string, to: string): Promis
   const taken = all.find(({ id, labels }) => id !== container.id && (nameOf(labels) === to || id === to));
   if (taken !== undefined) throw new CommandFailure(`the name "${to}" is taken by container ${shortId(taken.id)}`);
   await container.setLabels({ [nameLabel]: to });
+  await renameInNetwork(container, to);
 }
 
 /** Runs `ctrd container-ended`, for the logging program of a container that is removed when it has ended. */

@@ -26,12 +26,12 @@ import { CommandFailure } from "../failure.ts";
 import type { Session } from "../session.ts";
 import { fileMounts, parseHost, writeFiles } from "./container-files.ts";
 import type { NetworkChoice, NetworkFlags } from "./flags.ts";
-import { addressesOf, chooseNetwork, macOf, portsOf } from "./flags.ts";
+import { addressesOf, aliasesOf, chooseNetwork, macOf, portsOf } from "./flags.ts";
 import { checkPortsFree } from "./port-owners.ts";
 import { portsText } from "./ports.ts";
 import { readRequest, readState, writeRequest } from "./request.ts";
 import { networkSettings } from "./settings.ts";
-import { namespacePath, takeDown } from "./set-up.ts";
+import { namespacePath, releaseEnded, takeDown } from "./set-up.ts";
 
 /** What is known before a container is made. */
 export interface NetworkPlan {
@@ -45,7 +45,9 @@ export async function planNetwork(flags: NetworkFlags): Promise<NetworkPlan> {
   const settings = networkSettings();
   const choice = await chooseNetwork(settings, flags);
   const ports = await portsOf(settings, flags);
-  (flags.addHost ?? []).forEach(parseHost);
+  // Said before anything is pulled.
+  for (const check of [addressesOf, aliasesOf, macOf]) check(flags);
+  for (const text of flags.addHost ?? []) parseHost(text);
   const labels = new Map<string, string>();
   if (choice.kind === "networks") labels.set(networksLabel, choice.names.join(" "));
   if (ports.length > 0) labels.set(portsLabel, JSON.stringify(ports));
@@ -75,7 +77,7 @@ export async function prepareNetwork(
   await writeRequest(directory, {
     ...{ id, name, hostname, ports, hosts, networks: choice.names },
     ips: addressesOf(flags),
-    aliases: flags.networkAlias ?? [],
+    aliases: aliasesOf(flags),
     ...(mac === undefined ? {} : { mac }),
     settings: networkSettings(),
   });
@@ -115,13 +117,21 @@ async function joined(session: Session, name: string): Promise<SpecOption> {
   return withNamespace("network", namespace.path ?? `/proc/${task?.pid ?? 0}/ns/net`);
 }
 
+/** Gives a container another name, for others: they see it when one of them is started next. */
+export async function renameInNetwork(container: Container, name: string): Promise<void> {
+  const directory = directoryOf(container);
+  const request = directory === undefined ? undefined : await readRequest(directory);
+  if (directory !== undefined && request !== undefined) await writeRequest(directory, { ...request, name });
+}
+
 /** Looks whether the ports of a container are free, to say it before anything is begun. */
 export async function checkNetwork(container: Container): Promise<void> {
   const directory = directoryOf(container);
   const request = directory === undefined ? undefined : await readRequest(directory);
   if (directory === undefined || request === undefined) return;
-  // It may have run, and its network be on its way out.
+  // It may have run, and its network be on its way out; that of others too.
   await takeDown(directory, "ended");
+  await releaseEnded(request.ports, request.settings.root);
   await checkPortsFree(request.ports, request.settings.root, directory);
 }
 

@@ -3,8 +3,9 @@
  *
  * @module
  */
+import { randomInt } from "node:crypto";
 import { isIP } from "node:net";
-import type { PortMapping } from "@ctrd/cni";
+import type { NetworkConfig, PortMapping } from "@ctrd/cni";
 import { isKind, messageOf } from "@ctrd/core/errors";
 import { CommandFailure } from "../failure.ts";
 import type { DnsFlags } from "./container-files.ts";
@@ -53,8 +54,32 @@ export async function chooseNetwork(settings: NetworkSettings, flags: NetworkFla
     const remedy = "leave one of them out, or name a network: --net bridge";
     throw new CommandFailure(`${useless[0]} does not go with --net ${choice.kind}`, { exitCode: failed, remedy });
   }
-  for (const name of choice.names) await findNetwork(settings, name);
+  const networks = await Promise.all(choice.names.map((name) => findNetwork(settings, name)));
+  if (networks[0] !== undefined) checkCapabilities(networks[0], flags);
   return choice;
+}
+
+/** What the plugins of a network do not know they ignore; who asks for it must not believe to have it. */
+function checkCapabilities({ name, plugins, source }: NetworkConfig, flags: NetworkFlags): void {
+  for (const [flag, capability, value] of [
+    ["-p", "portMappings", flags.publish],
+    ["--ip", "ips", flags.ip],
+    ["--ip6", "ips", flags.ip6],
+    ["--mac-address", "mac", flags.macAddress],
+  ] as const) {
+    const known = plugins.some(({ capabilities }) => isObject(capabilities) && capabilities[capability] === true);
+    if (value === undefined || known) continue;
+    const needed =
+      capability === "portMappings" ? "the plugin portmap" : `a plugin with the capability "${capability}"`;
+    throw new CommandFailure(`${flag}: network "${name}" has not ${needed} (${source})`, {
+      exitCode: failed,
+      remedy: "use another network, or install the plugin and make the network again: ctrd network rm, create",
+    });
+  }
+}
+
+function isObject(value: unknown): value is Record<string, unknown> {
+  return typeof value === "object" && value !== null;
 }
 
 function parseChoice(given: readonly string[]): NetworkChoice {
@@ -109,11 +134,21 @@ export async function portsOf(settings: NetworkSettings, flags: NetworkFlags): P
 const [firstPort, lastPort] = [49_153, 65_535];
 
 async function chooseHostPort(port: PortMapping, published: readonly PortMapping[]): Promise<PortMapping> {
-  for (let hostPort = firstPort; hostPort <= lastPort; hostPort++) {
-    const candidate = { ...port, hostPort };
+  const count = lastPort - firstPort + 1;
+  // Not from the first one: who chooses at the same time should find another.
+  const begin = randomInt(count);
+  for (let step = 0; step < count; step++) {
+    const candidate = { ...port, hostPort: firstPort + ((begin + step) % count) };
     if (await isPortFree(candidate, published)) return candidate;
   }
   throw new CommandFailure(`-p ${port.containerPort}: no port of this machine is free`, { exitCode: failed });
+}
+
+/** Reads `--network-alias`. */
+export function aliasesOf({ networkAlias = [] }: NetworkFlags): string[] {
+  const wrong = networkAlias.find((alias) => !/^[\w.-]+$/.test(alias));
+  if (wrong === undefined) return networkAlias;
+  throw new CommandFailure(`--network-alias ${JSON.stringify(wrong)}: it is not a host name`, { exitCode: failed });
 }
 
 /** Reads `--ip`, `--ip6`. */

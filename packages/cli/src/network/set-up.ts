@@ -6,7 +6,7 @@
  */
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import type { AttachedInterface, NetworkConfig } from "@ctrd/cni";
+import type { AttachedInterface, NetworkConfig, PortMapping } from "@ctrd/cni";
 import {
   attachNetworks,
   Cni,
@@ -20,8 +20,9 @@ import { updateHosts } from "./container-files.ts";
 import { withLock } from "./lock.ts";
 import { findNetwork } from "./networks.ts";
 import { checkPortsFree } from "./port-owners.ts";
+import { collide } from "./ports.ts";
 import type { KeptInterface, NetworkRequest, NetworkState } from "./request.ts";
-import { neighbours, readRequest, readState, removeState, writeState } from "./request.ts";
+import { allContainers, neighbours, readRequest, readState, removeState, writeState } from "./request.ts";
 import { cacheDirectory } from "./settings.ts";
 
 /** The file that keeps the network namespace of a container while it runs. Others may join it. */
@@ -127,6 +128,15 @@ export async function takeDown(directory: string, reason: TakeDownReason): Promi
     return true;
   });
   if (done) await tellNeighbours(directory);
+}
+
+/** Takes down networks that have one of these ports and whose containers have ended, with nobody there to do so. */
+export async function releaseEnded(ports: readonly PortMapping[], root: string): Promise<void> {
+  for (const { directory, state } of ports.length === 0 ? [] : await allContainers(root)) {
+    if (state?.ports.some((taken) => ports.some((port) => collide(port, taken))) === true) {
+      await takeDown(directory, "ended");
+    }
+  }
 }
 
 async function detach(directory: string, request: NetworkRequest): Promise<void> {
