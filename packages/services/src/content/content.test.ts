@@ -341,6 +341,27 @@ describe("the proxy's reader and writer", () => {
     await expect(resumed.write(data)).rejects.toMatchObject({ kind: "failed-precondition" });
   });
 
+  it("move much in both directions at the same time, beside a reader that was left standing", async () => {
+    const remote = proxyContentStore(channel);
+    const data = Buffer.alloc(16 << 20, "both ways");
+    const digest = store.put(data);
+    const [idle, reader] = [await remote.reader(ctx, digest), await remote.reader(ctx, digest)];
+    await idle.read(0n, 10);
+    const writer = await remote.writer(ctx, { ref: "r" });
+    const piece = 1 << 20;
+    const read = async (): Promise<void> => {
+      for (let at = 0; at < data.length; at += piece) {
+        expect((await reader.read(BigInt(at), piece)).length).toBe(piece);
+      }
+    };
+    const write = async (): Promise<void> => {
+      for (let at = 0; at < data.length; at += piece) await writer.write(data.subarray(at, at + piece));
+    };
+    await Promise.all([read(), write()]);
+    expect(await writer.digest()).toBe(digest);
+    for (const end of [idle, reader, writer]) await end.close();
+  });
+
   it("tell of a server that goes away", async () => {
     const writer = await proxyContentStore(channel).writer(ctx, { ref: "r" });
     await server.stop();

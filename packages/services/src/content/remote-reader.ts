@@ -1,13 +1,15 @@
-import type { ContentDefinition, ReadContentResponse } from "@ctrd/api/services/content/v1/content";
+import type { ContentDefinition } from "@ctrd/api/services/content/v1/content";
 import type { ContentReader } from "@ctrd/core/content";
 import type { CallContext } from "@ctrd/core/context";
-import { dataLoss, failedPrecondition, outOfRange } from "@ctrd/core/errors";
+import { withSignal } from "@ctrd/core/context";
+import { canceled, dataLoss, failedPrecondition, outOfRange } from "@ctrd/core/errors";
 import { answered } from "../required.ts";
 import type { RpcClient } from "../rpc/index.ts";
 
 /**
- * Opens a blob of a remote store. Reads in order share one Read stream, which runs ahead of the reader by a chunk or
- * two; a read elsewhere starts another.
+ * Opens a blob of a remote store. Each read is a call of its own, which is received whole: an open stream that nobody
+ * reads would fill the window of the connection, and whatever else goes over it, such as the answers to a write of what
+ * was read, would wait without end. Reads in order find the next piece received already.
  */
 export async function openRemoteReader(
   client: RpcClient<ContentDefinition>,
@@ -18,13 +20,11 @@ export async function openRemoteReader(
   return new RemoteReader(client, ctx, digest, info.size);
 }
 
-/** The read that goes on. */
-interface Stream {
-  readonly messages: AsyncIterator<ReadContentResponse>;
-  /** Where in the blob the next byte is. */
-  offset: bigint;
-  /** Received, not yet asked for. */
-  left: Uint8Array;
+/** A piece that was asked for before it is wanted. */
+interface Ahead {
+  readonly offset: bigint;
+  readonly length: number;
+  readonly data: Promise<Uint8Array>;
 }
 
 class RemoteReader implements ContentReader {
@@ -32,85 +32,59 @@ class RemoteReader implements ContentReader {
   readonly #client: RpcClient<ContentDefinition>;
   readonly #ctx: CallContext;
   readonly #digest: string;
-  #stream: Stream | undefined;
-  #closed = false;
-  /** Reads take turns: they share the stream. */
-  #turn: Promise<unknown> = Promise.resolve();
+  readonly #end = new AbortController();
+  #ahead: Ahead | undefined;
+  /** Where the last read ended. */
+  #next = 0n;
 
   constructor(client: RpcClient<ContentDefinition>, ctx: CallContext, digest: string, size: bigint) {
     this.#client = client;
-    this.#ctx = ctx;
+    this.#ctx = withSignal(ctx, this.#end.signal);
     this.#digest = digest;
     this.size = size;
   }
 
-  read(offset: bigint, length: number): Promise<Uint8Array> {
-    const result = this.#turn.then(() => this.#read(offset, length));
-    this.#turn = result.catch(() => undefined);
-    return result;
+  async read(offset: bigint, length: number): Promise<Uint8Array> {
+    if (this.#end.signal.aborted) throw failedPrecondition(`read "${this.#digest}": the reader is closed`);
+    if (offset < 0n) throw outOfRange(`read "${this.#digest}": offset ${offset} is negative`);
+    const wanted = this.#bounded(offset, length);
+    if (wanted === 0) return new Uint8Array(0);
+    const known = this.#ahead?.offset === offset && this.#ahead.length === wanted ? this.#ahead.data : undefined;
+    const isNext = offset === this.#next;
+    this.#next = offset + BigInt(wanted);
+    const data = known ?? this.#fetch(offset, wanted);
+    if (isNext) this.#ahead = this.#askAhead(this.#next, this.#bounded(this.#next, wanted));
+    return data;
   }
 
   async close(): Promise<void> {
-    this.#closed = true;
-    await this.#drop();
+    this.#end.abort(canceled(`read "${this.#digest}": the reader was closed`));
+    this.#ahead = undefined;
   }
 
-  async #read(offset: bigint, length: number): Promise<Uint8Array> {
-    if (this.#closed) throw failedPrecondition(`read "${this.#digest}": the reader is closed`);
-    if (offset < 0n) throw outOfRange(`read "${this.#digest}": offset ${offset} is negative`);
-    if (offset >= this.size || length <= 0) return new Uint8Array(0);
-    const wanted = this.size - offset < BigInt(length) ? Number(this.size - offset) : length;
-    if (this.#stream?.offset !== offset) {
-      await this.#drop();
-      this.#stream = { messages: this.#start(offset), offset, left: new Uint8Array(0) };
-    }
-    const stream = this.#stream;
-    try {
-      return await this.#take(stream, wanted);
-    } catch (error) {
-      this.#stream = undefined;
-      throw error;
-    }
+  /** As many of `length` bytes as there are from `offset`. */
+  #bounded(offset: bigint, length: number): number {
+    if (offset >= this.size || length <= 0) return 0;
+    return this.size - offset < BigInt(length) ? Number(this.size - offset) : length;
   }
 
-  #start(offset: bigint): AsyncIterator<ReadContentResponse> {
-    return this.#client.read(this.#ctx, { digest: this.#digest, offset, size: 0n })[Symbol.asyncIterator]();
+  #askAhead(offset: bigint, length: number): Ahead | undefined {
+    if (length === 0) return undefined;
+    const data = this.#fetch(offset, length);
+    // Told to whoever asks for it, if anybody does.
+    data.catch(() => {});
+    return { offset, length, data };
   }
 
-  async #take(stream: Stream, wanted: number): Promise<Uint8Array> {
-    if (stream.left.length === 0) stream.left = await this.#next(stream);
-    if (stream.left.length >= wanted) return advance(stream, wanted);
+  async #fetch(offset: bigint, length: number): Promise<Uint8Array> {
     const parts: Uint8Array[] = [];
     let have = 0;
-    while (have < wanted) {
-      if (stream.left.length === 0) stream.left = await this.#next(stream);
-      const part = advance(stream, Math.min(wanted - have, stream.left.length));
-      parts.push(part);
-      have += part.length;
+    const request = { digest: this.#digest, offset, size: BigInt(length) };
+    for await (const { data } of this.#client.read(this.#ctx, request)) {
+      parts.push(data);
+      have += data.length;
     }
-    return Buffer.concat(parts, wanted);
+    if (have === length) return parts.length === 1 && parts[0] !== undefined ? parts[0] : Buffer.concat(parts, have);
+    throw dataLoss(`read "${this.#digest}": it ended at ${offset + BigInt(have)} of ${this.size} bytes`);
   }
-
-  async #next(stream: Stream): Promise<Uint8Array> {
-    for (;;) {
-      const result = await stream.messages.next();
-      if (result.done === true) {
-        throw dataLoss(`read "${this.#digest}": it ended at ${stream.offset} of ${this.size} bytes`);
-      }
-      if (result.value.data.length > 0) return result.value.data;
-    }
-  }
-
-  async #drop(): Promise<void> {
-    const stream = this.#stream;
-    this.#stream = undefined;
-    await stream?.messages.return?.();
-  }
-}
-
-function advance(stream: Stream, count: number): Uint8Array {
-  const part = stream.left.subarray(0, count);
-  stream.left = stream.left.subarray(count);
-  stream.offset += BigInt(count);
-  return part;
 }

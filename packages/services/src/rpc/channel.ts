@@ -56,7 +56,12 @@ const flowControlWindow = 2 << 20;
  * @param address absolute path of a unix socket, `unix://<path>`, or `<host>:<port>`
  */
 export function openChannel(address: string, options: ChannelOptions = {}): RpcChannel {
-  const client = new Client(targetOf(address), credentials.createInsecure(), {
+  const connection = (): Client => newClient(address, options);
+  return new GrpcJsChannel(address, connection(), connection());
+}
+
+function newClient(address: string, options: ChannelOptions): Client {
+  return new Client(targetOf(address), credentials.createInsecure(), {
     "grpc.max_receive_message_length": options.maxReceiveBytes ?? defaultMaxMessageBytes,
     "grpc.max_send_message_length": options.maxSendBytes ?? defaultMaxMessageBytes,
     // Channels are separate connections: one that is closed or stuck does not touch another.
@@ -70,7 +75,6 @@ export function openChannel(address: string, options: ChannelOptions = {}): RpcC
     "grpc.service_config_disable_resolution": 1,
     "grpc-node.flow_control_window": flowControlWindow,
   });
-  return new GrpcJsChannel(address, client);
 }
 
 const channelStates: ReadonlyMap<connectivityState, ChannelState> = new Map([
@@ -83,16 +87,24 @@ const channelStates: ReadonlyMap<connectivityState, ChannelState> = new Map([
 class GrpcJsChannel implements RpcChannel {
   readonly address: string;
   readonly #client: Client;
+  /**
+   * For calls that send streams; connected with the first of them. Node reads nothing from an HTTP/2 connection while
+   * what it writes has to wait: two of its kind that send much to each other over one connection wait for each other
+   * without end.
+   */
+  readonly #uploads: Client;
 
-  constructor(address: string, client: Client) {
+  constructor(address: string, client: Client, uploads: Client) {
     this.address = address;
     this.#client = client;
+    this.#uploads = uploads;
   }
 
   client<D extends ServiceDefinition>(definition: D): RpcClient<D> {
     const methods: Record<string, AnyClientMethod> = {};
     for (const [key, method] of Object.entries(definition.methods)) {
-      methods[key] = clientMethod(this.#client, methodPath(definition, method), method);
+      const client = method.requestStream ? this.#uploads : this.#client;
+      methods[key] = clientMethod(client, methodPath(definition, method), method);
     }
     return methods as unknown as RpcClient<D>;
   }
@@ -124,6 +136,7 @@ class GrpcJsChannel implements RpcChannel {
 
   close(): void {
     this.#client.close();
+    this.#uploads.close();
   }
 
   [Symbol.dispose](): void {
