@@ -4,7 +4,7 @@ import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { Resolver } from "@ctrd/core/remotes";
 import { createAuthorizer, createRegistryResolver, registryHosts } from "@ctrd/registry";
-import type { BuiltImage, Fault, FaultProxy, TempDir } from "@ctrd/testkit/fixtures";
+import type { BuiltImage, Fault, FaultProxy, TempDir, TestRegistry } from "@ctrd/testkit/fixtures";
 import { mustRun, pushImage, startFaultProxy, startRegistry, startTokenServer, tempDir } from "@ctrd/testkit/fixtures";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import type { PullSetup } from "../test/pull-setup.ts";
@@ -16,7 +16,7 @@ type Way = (typeof ways)[number];
 let s: PullSetup;
 let directory: TempDir;
 /** Where images are pushed; all registries serve the same directory. */
-let store: { readonly host: string };
+let store: TestRegistry;
 let stack: AsyncDisposableStack;
 let tokenRealm = "";
 const proxies = new Map<Way, FaultProxy>();

@@ -61,6 +61,7 @@ export { pullImage, storeImage, withTemporaryLease } from "./pull.ts";
 export type { PushOptions } from "./push.ts";
 export { pushContent } from "./push.ts";
 export { Turns } from "./turns.ts";
+export type { ArchiveLimits } from "./uncompressed.ts";
 export { uncompressed } from "./uncompressed.ts";
 export type { UnpackOptions } from "./unpack.ts";
 export { chainIds, unpackImage, unpackLayers } from "./unpack.ts";
