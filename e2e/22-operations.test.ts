@@ -81,30 +81,6 @@ describe.each(["ctrd", "containerd"] as const)("6.4: on %s", (kind) => {
     await lease.delete();
   });
 
-  test("explain: a container and its snapshot; names that are none or several", async () => {
-    const id = await cli.background("--name", "held", h.image, "sleep", "1000");
-    const text = await explain("held");
-    expect(text).toMatch(/^container .*\nKept for its own sake: it is a container, and those are never collected\./);
-    expect(text).toContain(`Also called so: snapshot ${id} (overlayfs) (--type snapshot)`);
-    const json = JSON.parse(await cli.ctrd("explain", "--json", "--type", "snapshot", id.slice(0, 10))) as object;
-    expect(json).toMatchObject({
-      Type: "snapshot",
-      Kept: true,
-      Holders: [
-        [
-          { Type: "container", ID: id, Via: "" },
-          { Type: "snapshot", ID: id, Via: "snapshot of" },
-        ],
-      ],
-      Free: [`ctrd rm ${id}`, "ctrd gc run"],
-    });
-    await cli.ctrd("rm", "-f", "held");
-    const several = await cli.attempt(["explain", "sha256:"]);
-    expect(several).toMatchObject({ code: 1, stderr: expect.stringMatching(/ambiguous: .*content sha256:/) });
-    const none = await cli.attempt(["explain", "no-such-thing"]);
-    expect(none).toMatchObject({ code: 1, stderr: expect.stringContaining("ctrd content ls") });
-  });
-
   test("gc: what a dry run lists is what a collection then removes", async () => {
     await prepareGarbage(h, client);
     const dry = (await cli.ctrd("gc", "--dry-run", "--json"))
@@ -135,6 +111,30 @@ describe.each(["ctrd", "containerd"] as const)("6.4: on %s", (kind) => {
 
   // All else is made of the same calls: once is enough.
   if (kind !== daemonKind) return;
+
+  test("explain: a container and its snapshot; names that are none or several", async () => {
+    const id = await cli.background("--name", "held", h.image, "sleep", "1000");
+    const text = await explain("held");
+    expect(text).toMatch(/^container .*\nKept for its own sake: it is a container, and those are never collected\./);
+    expect(text).toContain(`Also called so: snapshot ${id} (overlayfs) (--type snapshot)`);
+    const json = JSON.parse(await cli.ctrd("explain", "--json", "--type", "snapshot", id.slice(0, 10))) as object;
+    expect(json).toMatchObject({
+      Type: "snapshot",
+      Kept: true,
+      Holders: [
+        [
+          { Type: "container", ID: id, Via: "" },
+          { Type: "snapshot", ID: id, Via: "snapshot of" },
+        ],
+      ],
+      Free: [`ctrd rm ${id}`, "ctrd gc run"],
+    });
+    await cli.ctrd("rm", "-f", "held");
+    const several = await cli.attempt(["explain", "sha256:"]);
+    expect(several).toMatchObject({ code: 1, stderr: expect.stringMatching(/ambiguous: .*content sha256:/) });
+    const none = await cli.attempt(["explain", "no-such-thing"]);
+    expect(none).toMatchObject({ code: 1, stderr: expect.stringContaining("ctrd content ls") });
+  });
 
   test("system df: images that share layers", async () => {
     const two = await pushImage(h.registry, "e2e/two", "1", await layeredImage(2));
@@ -199,6 +199,12 @@ describe.each(["ctrd", "containerd"] as const)("6.4: on %s", (kind) => {
     const stopped = await run("stopped", "sh", "-c", "echo x > /file; exit 3");
     await run("running", "sleep", "1000");
     await until("one has ended", async () => (await cli.ctrd("ps", "-a")).includes("Exited (3)"));
+    await cli.background("--name", "writes", "-v", "/scratch", h.image, "sh", "-c", "echo x > /scratch/file");
+    await until("another has ended", async () => (await cli.ctrd("ps", "-a")).includes("Exited (0)"));
+    expect(await cli.ctrd("system", "df", "-v")).toMatch(
+      /\nvolumes +1 +1 +[1-9].*\nVOLUME +SIZE +USED BY\n\w+ +[1-9].* writes\n/s,
+    );
+    await cli.ctrd("rm", "writes");
     const untagged = h.image.replace(/:1$/, `@${h.busybox.root.descriptor.digest}`);
     await cli.ctrd("pull", "-q", untagged);
     await cli.ctrd("tag", h.image, "unused:1");
@@ -212,7 +218,8 @@ describe.each(["ctrd", "containerd"] as const)("6.4: on %s", (kind) => {
       `Deleted containers:\n  ${stopped.slice(0, 12)} stopped\nUntagged images:\n  ${untagged}\n`,
     );
     expect(first).toMatch(/Removed 1 image, 1 snapshot, 1 container \([1-9].*Total reclaimed space: [1-9]/s);
-    const second = await prune("--all");
+    const second = await prune("--all", "--volumes");
+    expect(second).toMatch(/\nDeleted volumes:\n\w+\n/);
     expect(second).toContain("Untagged images:\n  unused:1\n");
     expect(await cli.ctrd("ps", "-a", "--format", "{{.Names}}")).toBe("running\n");
     expect(await cli.ctrd("images", "--format", "{{.Name}}")).toBe(`${h.image}\n`);

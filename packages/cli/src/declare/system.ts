@@ -112,7 +112,7 @@ function declareAbout(program: Command): void {
   const system = program.command("system").description("look after the daemon");
   const usage = addOutputFlags(declare(system, "df", "say what takes space, by kind and by image")).option(
     "-v, --verbose",
-    "also by container, lease and upload",
+    "also by container, volume, lease and upload",
   );
   usage.action((flags: DiskUsageFlags) =>
     withSession(usage, async (session) => (await import("../system/disk-usage.ts")).diskUsage(session, flags)),

@@ -13,6 +13,8 @@ import type { Session } from "../session.ts";
 import { timesOf } from "./held-names.ts";
 import type { NamespaceUsage } from "./usage.ts";
 import { measureNamespace } from "./usage.ts";
+import type { VolumeUsage } from "./volume-usage.ts";
+import { measureVolumes } from "./volume-usage.ts";
 
 /** Flags of `ctrd system df`. */
 export interface DiskUsageFlags extends OutputFlags {
@@ -48,16 +50,18 @@ export async function diskUsage(session: Session, flags: DiskUsageFlags): Promis
   const { tasks } = await session.tasks.list(session.ctx, { filter: "" });
   // The process of a task that was listed has no container id in old daemons' answers.
   const running = new Set(tasks.flatMap(({ id, containerId }) => [id, containerId]));
+  const volumes = await measureVolumes(session);
   const isTable = flags.json !== true && (flags.format ?? "table") === "table";
   if (flags.json === true && flags.verbose === true) {
-    process.stdout.write(`${toJson(wholeUsage(usage))}\n`);
+    process.stdout.write(`${toJson({ ...wholeUsage(usage), Volumes: volumes.map(volumeJson) })}\n`);
     return;
   }
-  process.stdout.write(formatRows(summaryOf(usage, running), columns, flags));
+  process.stdout.write(formatRows([...summaryOf(usage, running), summaryOfVolumes(volumes)], columns, flags));
   if (!isTable) return;
   process.stdout.write(section("Images", imageRows(usage)));
   if (flags.verbose !== true) return;
   process.stdout.write(section("Containers", containerRows(usage, running)));
+  process.stdout.write(section("Volumes", volumeRows(volumes)));
   process.stdout.write(section("Leases", leaseRows(usage)));
   process.stdout.write(section("Ingests", ingestRows(usage)));
 }
@@ -106,6 +110,24 @@ function summaryOf(usage: NamespaceUsage, running: ReadonlySet<string>): Row[] {
       reclaimable: leases.reduce((sum, { exclusive }) => sum + exclusive, 0n),
     },
   ];
+}
+
+function summaryOfVolumes(volumes: readonly VolumeUsage[]): Row {
+  const sum = (some: readonly VolumeUsage[]): bigint => some.reduce((all, { size }) => all + size, 0n);
+  const unused = volumes.filter(({ users }) => users.length === 0);
+  const active = volumes.length - unused.length;
+  return { type: "volumes", total: volumes.length, active, size: sum(volumes), reclaimable: sum(unused) };
+}
+
+function volumeRows(volumes: readonly VolumeUsage[]): string[][] {
+  return [
+    ["VOLUME", "SIZE", "USED BY"],
+    ...volumes.map(({ name, size, users }) => [name, formatBytes(size), users.join(", ") || "-"]),
+  ];
+}
+
+function volumeJson({ name, size, users }: VolumeUsage): Record<string, unknown> {
+  return { Name: name, Size: size, Users: users };
 }
 
 /** Content and snapshots of all images, each counted once. */
