@@ -4,12 +4,11 @@ import { describe, run } from "./command.ts";
 import type { Harness } from "./harness.ts";
 import { repository } from "./peers.ts";
 
-const program = [
-  `${repository}/node_modules/.bin/node`,
-  "--conditions=ctrd-source",
-  "--disable-warning=ExperimentalWarning",
-  `${repository}/packages/cli/src/main.ts`,
-] as const;
+const [flags, main] =
+  process.env["CTRD_TEST_FROM"] === "dist"
+    ? [[], "dist/main.js"]
+    : [["--conditions=ctrd-source", "--disable-warning=ExperimentalWarning"], "src/main.ts"];
+const program = [`${repository}/node_modules/.bin/node`, ...flags, `${repository}/packages/cli/${main}`] as const;
 
 export interface Cli {
   /** Runs the command, whatever its exit code. */
@@ -21,16 +20,18 @@ export interface Cli {
 }
 
 export function cliOf(h: Harness): Cli {
-  const [node, ...flags] = program;
+  const [node, ...first] = program;
   const attempt: Cli["attempt"] = (args, options = {}) => {
     const env = {
       CTRD_ADDRESS: h.daemon.address,
       CTRD_NAMESPACE: h.daemon.namespace,
       CTRD_CLI_ROOT: h.path("cli"),
+      // The usual network is a bridge of this machine.
+      CTRD_NETWORK: "none",
       DOCKER_CONFIG: h.path("docker"),
       TMPDIR: h.daemon.tmp,
     };
-    return run(node, [...flags, ...args], { ...options, env: { ...env, ...options.env } });
+    return run(node, [...first, ...args], { ...options, env: { ...env, ...options.env } });
   };
   const ctrd: Cli["ctrd"] = async (...args) => {
     const result = await attempt(args);
