@@ -1,43 +1,69 @@
-/** What the plugins take from the daemon that they are in. */
+/**
+ * Opens the parts of CRI over the plugins of the daemon that they are in.
+ *
+ * @module
+ */
 import { dirname, join } from "node:path";
 import type { Client } from "@ctrd/client";
 import { fromDaemon } from "@ctrd/client";
-import { EventPlugin } from "@ctrd/core/events";
-import { LeasePlugin } from "@ctrd/core/leases";
-import type { InitContext, Requirement } from "@ctrd/core/plugin";
-import { SandboxStorePlugin } from "@ctrd/core/sandboxes";
-import {
-  ContainersService,
-  ContentService,
-  DiffService,
-  ImagesService,
-  NamespacesService,
-  SnapshotsService,
-  TasksService,
-} from "@ctrd/core/services";
 import { isKind } from "@ctrd/core/errors";
+import type { InitContext } from "@ctrd/core/plugin";
+import type { SandboxController } from "@ctrd/core/sandboxes";
+import { SandboxControllerPlugin } from "@ctrd/core/sandboxes";
 import { SnapshotPlugin } from "@ctrd/core/snapshots";
+import { RuntimePlugin } from "@ctrd/core/tasks";
+import type { ImagesConfig } from "./config/images-config.ts";
+import type { StreamingConfig } from "./config/streaming-config.ts";
+import type { CriImages } from "./images/cri-images.ts";
+import { openCriImages } from "./images/open-images.ts";
+import type { OpenedCri } from "./open-cri.ts";
+import { openCri } from "./open-cri.ts";
+import { CriImagesPlugin, CriRuntimePlugin, PodSandboxPlugin } from "./plugin-types.ts";
 import type { CriDirectories } from "./sandboxes/layout.ts";
+import { PauseController } from "./sandboxes/pause-controller.ts";
 import { criNamespace } from "./store/cri.ts";
 
-/** The services of the client. */
-export const clientServices: readonly Requirement[] = [
-  ContainersService,
-  ContentService,
-  DiffService,
-  ImagesService,
-  NamespacesService,
-  SnapshotsService,
-  TasksService,
-  EventPlugin,
-  LeasePlugin,
-  SandboxStorePlugin,
-];
+/** The images of the plugin `images`. */
+export async function openImages(ic: InitContext<ImagesConfig>): Promise<CriImages> {
+  return openCriImages(await criClient(ic), ic.config);
+}
 
-/** A client in the namespace of CRI, which is made when it is missing. */
-export async function criClient(ic: InitContext<unknown>): Promise<Client> {
+/** The controller of the plugin `podsandbox`. */
+export async function openPodSandbox(ic: InitContext): Promise<SandboxController> {
+  const { config, specs } = ic.get(CriRuntimePlugin);
+  return new PauseController({
+    client: await criClient(ic),
+    config,
+    specs: await specs(),
+    images: await ic.get(CriImagesPlugin).images(),
+    directories: criDirectories(ic),
+  });
+}
+
+/** The services of the plugin `cri`. */
+export async function openService(ic: InitContext<StreamingConfig>): Promise<OpenedCri> {
+  const { config, specs } = ic.get(CriRuntimePlugin);
+  return openCri({
+    client: await criClient(ic),
+    config,
+    specs: await specs(),
+    streaming: ic.config,
+    images: await ic.get(CriImagesPlugin).images(),
+    controllers: new Map([...ic.getById(SandboxControllerPlugin), ...ic.getById(PodSandboxPlugin)]),
+    runtime: ic.get(RuntimePlugin),
+    directories: criDirectories(ic),
+    daemonState: dirname(ic.state),
+    daemon: ic.daemon,
+    log: ic.log,
+    snapshotterRoot: snapshotterRoots(ic),
+  });
+}
+
+/** A client in the namespace of CRI, which is made when it is missing. It ends with the daemon. */
+async function criClient(ic: InitContext<unknown>): Promise<Client> {
   const daemon = { find: ic.find.bind(ic), getAll: ic.getAll.bind(ic) };
   const client = fromDaemon(daemon, { namespace: criNamespace, log: ic.log });
+  ic.signal.addEventListener("abort", () => client.close(), { once: true });
   try {
     await client.namespaces.create(client.context(), { name: criNamespace, labels: new Map() });
   } catch (error) {
@@ -47,13 +73,13 @@ export async function criClient(ic: InitContext<unknown>): Promise<Client> {
 }
 
 /** Directories of CRI, whichever of its plugins asks. */
-export function criDirectories({ root, state }: InitContext<unknown>): CriDirectories {
+function criDirectories({ root, state }: InitContext<unknown>): CriDirectories {
   const name = "io.containerd.grpc.v1.cri";
   return { root: join(dirname(root), name), state: join(dirname(state), name) };
 }
 
 /** Where snapshotters say that they are; below the daemon's root, as containerd lays it out, when they do not. */
-export function snapshotterRoots(ic: InitContext<unknown>): (name: string) => string {
+function snapshotterRoots(ic: InitContext<unknown>): (name: string) => string {
   const { name: type } = SnapshotPlugin;
   return (name) => {
     const status = ic.plugins().find((plugin) => plugin.type === type && plugin.id === name);

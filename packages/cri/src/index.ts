@@ -10,7 +10,7 @@ export { CriImages } from "./images/cri-images.ts";
 export { openCriImages } from "./images/open-images.ts";
 export type { CriOptions, OpenedCri } from "./open-cri.ts";
 export { openCri } from "./open-cri.ts";
-export type { CriRuntime } from "./plugin-types.ts";
+export type { CriImagesOpener, CriRuntime } from "./plugin-types.ts";
 export { CriImagesPlugin, CriRuntimePlugin, PodSandboxPlugin } from "./plugin-types.ts";
 export type { PauseControllerOptions } from "./sandboxes/pause-controller.ts";
 export { PauseController } from "./sandboxes/pause-controller.ts";

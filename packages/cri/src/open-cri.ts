@@ -51,7 +51,8 @@ export interface CriOptions {
 
 /** CRI, ready to be served. */
 export interface OpenedCri {
-  readonly services: readonly BoundService[];
+  readonly runtime: BoundService;
+  readonly image: BoundService;
   close(): Promise<void>;
 }
 
@@ -73,13 +74,15 @@ export async function openCri(options: CriOptions): Promise<OpenedCri> {
     if (snapshotter !== "") cri.images.setSnapshotter(name, snapshotter);
   }
   const ctx = cri.background();
-  await Promise.all([recover(cri, ctx), features.detect(ctx, runtime, config)]);
+  features.detect(ctx, runtime, config);
+  await recover(cri, ctx);
   followOomEvents(cri);
   stats.start(ctx);
   const streams = await openStreams(cri, streaming);
   cri.open(streams);
   return {
-    services: [runtimeService(cri), imageService(cri)],
+    runtime: runtimeService(cri),
+    image: imageService(cri),
     async close() {
       await streams.close();
       client.close();

@@ -15,11 +15,16 @@ const CriPlugin: PluginType<unknown> = pluginType("io.containerd.cri.v1");
 /** How pods and containers are configured, and what their specs depend on. */
 export interface CriRuntime {
   readonly config: RuntimeConfig;
-  readonly specs: SpecEnvironment;
+  specs(): Promise<SpecEnvironment>;
+}
+
+/** The image side of CRI. */
+export interface CriImagesOpener {
+  images(): Promise<CriImages>;
 }
 
 /** What CRI knows of images. */
-export const CriImagesPlugin: PluginRef<CriImages> = pluginRef(CriPlugin, "images");
+export const CriImagesPlugin: PluginRef<CriImagesOpener> = pluginRef(CriPlugin, "images");
 /** How pods and containers are configured. */
 export const CriRuntimePlugin: PluginRef<CriRuntime> = pluginRef(CriPlugin, "runtime");
 /** The controller that runs pods with a pause container. */

@@ -151,10 +151,11 @@ function mountedConfig(
   );
 }
 
-function specOf(making: Making, config: ContainerConfig, root: string): Promise<ContainerSpec> {
+async function specOf(making: Making, config: ContainerConfig, root: string): Promise<ContainerSpec> {
   const { cri, ctx, id, sandbox, image, snapshotter } = making;
   const { metadata, pid } = sandbox;
   const target = targetPid(cri, sandbox, config);
+  const { recursiveReadOnlyMounts } = await cri.features.of(metadata.runtimeHandler);
   return containerSpec(ctx, cri.specs, {
     id,
     config,
@@ -172,7 +173,7 @@ function specOf(making: Making, config: ContainerConfig, root: string): Promise<
       volumes: image.extras.volumes,
     },
     handler: handlerConfig(cri.config, metadata.runtimeHandler),
-    recursiveReadOnlyMounts: cri.features.of(metadata.runtimeHandler).recursiveReadOnlyMounts,
+    recursiveReadOnlyMounts,
     volumesDirectory: join(root, "volumes"),
     withRootfs: (use) => withMountedRootfs(cri.client, snapshotter, id, { signal: ctx.signal }, use),
   });

@@ -27,15 +27,16 @@ const askMs = 10_000;
 export class HandlerFeatures {
   readonly #byName = new Map<string, HandlerFeature>();
   readonly #defaultName: string;
+  #detected: Promise<unknown> = Promise.resolve();
 
   constructor(defaultName: string) {
     this.#defaultName = defaultName;
   }
 
-  /** Asks every runtime. One that does not answer has none. */
-  async detect(ctx: CallContext, runtime: TaskRuntime, config: RuntimeConfig): Promise<void> {
+  /** Begins to ask every runtime. One that does not answer has none. */
+  detect(ctx: CallContext, runtime: TaskRuntime, config: RuntimeConfig): void {
     const handlers = Object.entries(config.containerd.runtimes);
-    await Promise.all(
+    this.#detected = Promise.all(
       handlers.map(async ([name, handler]) => {
         try {
           this.#byName.set(name, featureOf(await describe(ctx, runtime, handler, config)));
@@ -46,7 +47,9 @@ export class HandlerFeatures {
     );
   }
 
-  of(handler: string): HandlerFeature {
+  /** Features of a handler, once they are known. */
+  async of(handler: string): Promise<HandlerFeature> {
+    await this.#detected;
     return this.#byName.get(handler === "" ? this.#defaultName : handler) ?? none;
   }
 }

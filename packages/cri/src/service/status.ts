@@ -21,7 +21,7 @@ export async function statusOf(cri: Cri, ctx: CallContext, verbose: boolean): Pr
   return {
     status: { conditions: conditions(networks) },
     info: new Map(verbose ? verboseInfo(cri, networks) : []),
-    runtimeHandlers: handlers(cri),
+    runtimeHandlers: await handlers(cri),
     features: { supplementalGroupsPolicy: true, userNamespacesHostNetwork: false },
   };
 }
@@ -44,9 +44,9 @@ function conditions(networks: readonly NetworkStatus[]): RuntimeCondition[] {
 }
 
 /** Every handler, and the default one once more under the empty name. */
-function handlers(cri: Cri): RuntimeHandler[] {
+function handlers(cri: Cri): Promise<RuntimeHandler[]> {
   const names = ["", ...Object.keys(cri.config.containerd.runtimes)].toSorted();
-  return names.map((name) => ({ name, features: { ...cri.features.of(name) } }));
+  return Promise.all(names.map(async (name) => ({ name, features: { ...(await cri.features.of(name)) } })));
 }
 
 function verboseInfo(cri: Cri, networks: readonly NetworkStatus[]): [string, string][] {
