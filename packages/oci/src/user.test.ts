@@ -86,6 +86,14 @@ test("CVE-2023-25173: the supplementary groups include the primary one", async (
   expect(await imageUser("app")).toEqual({ uid: 1000, gid: 1001, additionalGids: [1001, 10, 29] });
 });
 
+test("the groups of the image can be asked for beside a group, or not at all", async () => {
+  writeAccounts();
+  const asked = await userOf(withUser("1000:5", { imageGroups: true }));
+  expect(asked).toEqual({ uid: 1000, gid: 5, additionalGids: [5, 10, 29] });
+  const named = await userOf(withUser("app", { imageGroups: false }));
+  expect(named).toEqual({ uid: 1000, gid: 1001, additionalGids: [1001] });
+});
+
 describe("CVE-2024-40635, CVE-2026-46680: an id that does not fit is refused, never cut or looked up", () => {
   test.each([
     "2147483648",

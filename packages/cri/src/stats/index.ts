@@ -8,6 +8,5 @@
  *
  * @module
  */
-export type { StatsOptions } from "./collector.ts";
 export { StatsCollector } from "./collector.ts";
-export type { LayerUsages, StatsContainer, StatsPod, StatsSources } from "./sources.ts";
+export type { StatsContainer, StatsPod } from "./sources.ts";
