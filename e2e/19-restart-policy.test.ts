@@ -23,7 +23,7 @@ afterAll(() => h?.close());
 afterEach(async () => {
   const ids = (await ctr("containers", "ls", "-q")).split("\n").filter((id) => id !== "");
   // Else what is ended here runs again before it is removed.
-  for (const id of ids) await label(id, "status=");
+  await Promise.all(ids.map((id) => label(id, "status=")));
   if (ids.length > 0) await ctrd("rm", "-f", "-v", ...ids);
 });
 
@@ -185,10 +185,11 @@ test("run --restart: on-failure ends, in front as well; flags that do not fit ar
     [["--restart", "sometimes"], '--restart: restart policy "sometimes"'],
     [["--restart", "always:3"], "--restart: "],
   ];
-  for (const [wrong, text] of bad) {
+  const check = async ([wrong, text]: [string[], string]): Promise<void> => {
     const failed = await cli.attempt(["run", "-d", ...wrong, h.image, "true"]);
     expect(failed).toMatchObject({ code: 125, stderr: expect.stringContaining(text) });
-  }
+  };
+  await Promise.all(bad.map(check));
 });
 
 /** What a reboot does: no process, no mount, nothing in /run. */
@@ -221,14 +222,15 @@ function commandOf(pid: string): string[] {
 test("after kill -9, a stop and a reboot the policies are applied", async () => {
   const run = (name: string, policy: string): Promise<string> =>
     cli.background("--name", name, "--restart", policy, h.image, "sh", "-c", "echo up; exec sleep 1000");
-  const ids = {
-    always: await run("p-always", "always"),
-    unless: await run("p-unless", "unless-stopped"),
-    held: await run("p-held", "unless-stopped"),
-    stopped: await run("p-stopped", "always"),
-    no: await run("p-no", "no"),
-  };
-  const made = (await ctrd("create", "--name", "p-made", "--restart", "always", h.image, "sleep", "1000")).trim();
+  const [first, unless, held, second, no, made] = await Promise.all([
+    run("p-always", "always"),
+    run("p-unless", "unless-stopped"),
+    run("p-held", "unless-stopped"),
+    run("p-stopped", "always"),
+    run("p-no", "no"),
+    ctrd("create", "--name", "p-made", "--restart", "always", h.image, "sleep", "1000").then((id) => id.trim()),
+  ]);
+  const ids = { always: first, unless, held, stopped: second, no };
   h.daemon.ids.add(made);
   await ctrd("stop", "-t", "0", "p-held", "p-stopped");
   const pids = async (): Promise<Record<string, number>> =>
