@@ -30,8 +30,3 @@ export async function putSnapshot(
   await snapshotter.prepare(ctx, `${name}-active`, parent, { labels: new Map(Object.entries(labels)) });
   await snapshotter.commit(ctx, name, `${name}-active`, { labels: new Map(Object.entries(labels)) });
 }
-
-/** A digest that nothing has. */
-export function digestOf(text: string): string {
-  return `sha256:${sha256(text)}`;
-}
