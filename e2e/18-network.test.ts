@@ -33,13 +33,16 @@ beforeAll(async () => {
 });
 afterAll(() => h?.close());
 afterEach(async () => {
-  for (const id of (await ctrd("ps", "-aq")).split("\n").filter(Boolean)) await ctrd("rm", "-f", id);
+  const left = (await ctrd("ps", "-aq")).split("\n").filter(Boolean);
+  if (left.length > 0) await ctrd("rm", "-f", ...left);
   expect(await leftovers()).toEqual([]);
 });
 
 const ctrd = (...args: string[]): Promise<string> => cli.ctrd(...args);
 const attempt = (args: readonly string[], options?: CommandOptions): Promise<CommandResult> =>
   cli.attempt(args, options);
+
+const pins = (): string[] => list("/run/netns").filter((path) => path.includes("/ctrd-"));
 
 /** What containers have in this namespace and on disk: namespaces, links, rules, addresses, results. */
 async function leftovers(): Promise<string[]> {
@@ -49,12 +52,18 @@ async function leftovers(): Promise<string[]> {
     .filter((line) => /id: \\?"|CNI-DN-|CNI-[0-9a-f]{24}/.test(line));
   const leases = list(h.path("cli/cni/networks")).flatMap((path) => list(path));
   return [
-    ...list("/run/netns").filter((path) => path.includes("/ctrd-")),
+    ...pins(),
     ...links,
     ...rules,
     ...leases.filter((path) => !/\/(lock|last_reserved_ip\.\d+)$/.test(path)),
     ...list(h.path("cli/cni/results")),
   ];
+}
+
+/** Waits until no container has a network: its namespace is what goes last. */
+async function noNetworks(): Promise<void> {
+  await until("no container has a network", () => pins().length === 0);
+  expect(await leftovers()).toEqual([]);
 }
 
 /** What a server says that is asked over TCP. */
@@ -94,10 +103,11 @@ test("6: run -d -p: answered over the published port, also after a restart, and 
   await answers(8080, `it is ${id.slice(0, 12)}`);
   // Its process ends, and nobody deletes its task.
   await ctrd("kill", "web");
-  await until("the network is gone", async () => (await leftovers()).length === 0);
+  await noNetworks();
   expect(await ctrd("ps", "-a", "--format", "{{.Names}}:{{.Ports}}")).toBe("web:\n");
   await ctrd("rm", "web");
   await cli.background("--rm", "-p", "8080:80", h.image, "sleep", "0.5");
+  await noNetworks();
   await until("it is removed", async () => (await ctrd("ps", "-aq")) === "");
 });
 
@@ -174,8 +184,7 @@ test("6: network create, ls, inspect, rm, prune; several networks; bridges are a
   await runOk("ip", ["link", "del", "lan0"]);
   expect((await attempt(["network", "create", "over", "--subnet", "10.77.0.128/25"])).stderr).toContain("overlaps");
   expect((await attempt(["network", "create", "back"])).stderr).toContain("is there already");
-  await ctrd("rm", "-f", "app");
-  await ctrd("rm", "-f", "db");
+  await ctrd("rm", "-f", "app", "db");
   expect(await ctrd("network", "rm", "six")).toBe("six\n");
   expect(await ctrd("network", "prune")).toBe("back\n");
   expect(await runOk("ip", ["-o", "link"])).not.toContain("br-");
@@ -262,7 +271,7 @@ test("6: started by another client, and after the daemon has restarted", async (
   await answers(8084, "it is");
   await h.daemon.ctr(["tasks", "kill", "-s", "SIGKILL", id]);
   await once(ctr, "exit");
-  await until("the network is gone", async () => (await leftovers()).length === 0);
+  await noNetworks();
 });
 
 ctrdTest("6: restarted by the daemon: on the same port", async () => {
