@@ -6,7 +6,7 @@ import { connect, nullIo } from "@ctrd/client";
 import type { Client } from "@ctrd/client";
 import { withImageConfig } from "@ctrd/oci";
 import { createRegistryResolver, registryHosts } from "@ctrd/registry";
-import { buildImage, busyboxImage, pushImage, writeOciLayout } from "@ctrd/testkit/fixtures";
+import { buildImage, busyboxImage, pushImage, startCtrd, writeOciLayout } from "@ctrd/testkit/fixtures";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { run, runOk, type CommandResult } from "./support/command.ts";
 import { openHarness, type Harness } from "./support/harness.ts";
@@ -161,6 +161,16 @@ test("CVE-2021-41103, CVE-2024-25621: no directory of the daemon is open to othe
   for (const path of directories) await chmod(path, 0o755);
   await h.daemon.restart();
   expect(roots().flatMap(openToOthers)).toEqual([]);
+});
+
+test("JS-rejection: a promise that fails and that nobody awaits is logged, and the daemon lives", async () => {
+  const script = `import { isMainThread } from "node:worker_threads";
+    if (isMainThread) setTimeout(() => void Promise.reject(new Error("nobody awaits this")), 500);`;
+  const nodeArgs = ["--import", `data:text/javascript,${encodeURIComponent(script)}`];
+  await using daemon = await startCtrd({ nodeArgs });
+  await expect.poll(() => daemon.logs(), { timeout: 20_000 }).toMatch(/unhandled rejection/);
+  expect(daemon.logs()).toContain("nobody awaits this");
+  expect(await daemon.ctr(["version"])).toMatchObject({ exitCode: 0 });
 });
 
 /** Directories that others may list or write to; those inside images are what the image says. */

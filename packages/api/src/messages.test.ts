@@ -23,7 +23,7 @@ describe("messages", () => {
     );
   });
 
-  it("keep int64 exact beyond 2^53 and refuse what does not fit", () => {
+  it("JS-int64: keep int64 exact beyond 2^53 and refuse what does not fit", () => {
     const big = 9_007_199_254_740_993n;
     const bytes = WriteContentRequest.encode(WriteContentRequest.create({ total: big })).finish();
     expect(WriteContentRequest.decode(bytes).total).toBe(big);
@@ -32,7 +32,7 @@ describe("messages", () => {
     );
   });
 
-  it("keep labels named like members of Object", () => {
+  it("JS-prototype: keep labels named like members of Object", () => {
     const labels = new Map([
       ["__proto__", "a"],
       ["constructor", "b"],

@@ -46,3 +46,24 @@ it("shortens what Docker shortens", () => {
   expect(shortReference("docker.io/user/app:1")).toBe("user/app:1");
   expect(shortReference("ghcr.io/library/app:1")).toBe("ghcr.io/library/app:1");
 });
+
+it("JS-regex: answers to hostile references in linear time", () => {
+  const began = performance.now();
+  const parts = ["a", "a-", "a.", "a__", "a/", "a:", "a@", "[::", "A-", "sha256:", "é"];
+  // The longest that is looked at, and far beyond it.
+  for (const [part, length] of parts.flatMap((part) => [[part, 4_050] as const, [part, 500_000] as const])) {
+    for (const end of ["", "!", ":", "@sha256:", "/"]) {
+      for (const front of ["", "registry.test/", "[::1]:5000/"]) {
+        const text = `${front}${part.repeat(length / part.length)}${end}`;
+        for (const read of [parseReference, completeReference, shortReference]) {
+          try {
+            read(text);
+          } catch (error) {
+            expect(error).toMatchObject({ kind: "invalid-argument" });
+          }
+        }
+      }
+    }
+  }
+  expect(performance.now() - began).toBeLessThan(5_000);
+});

@@ -284,7 +284,7 @@ describe("what is pulled", () => {
     expect(await s.checkedDigests()).not.toContain(other);
   });
 
-  it("with labels and annotations that are named like an object's own parts", async () => {
+  it("JS-prototype: with labels and annotations that are named like an object's own parts", async () => {
     const entries = [{ path: "proto", data: "proto" }];
     const annotations = JSON.parse(
       '{"__proto__": "a", "constructor": "b", "containerd.io/snapshot/__proto__": "c"}',

@@ -369,7 +369,7 @@ describe("overlay", () => {
 describe("limits", () => {
   const zeros = gzipSync(tarBuffer([{ path: "zeros", data: Buffer.alloc(80 << 20) }, { path: "more" }]));
 
-  it("of size, ratio and entries", async () => {
+  it("JS-bomb: of size, ratio and entries", async () => {
     await expect(apply(zeros, { limits: { maxSize: 1 << 20 } })).rejects.toThrow(/larger than 1048576 bytes/);
     await expect(apply(zeros, { limits: { maxRatio: 100 } })).rejects.toThrow(/more than 100 times as much/);
     await expect(apply(zeros, { limits: { maxEntries: 1 } })).rejects.toThrow(
