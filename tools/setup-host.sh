@@ -78,6 +78,7 @@ go=$(command -v go || true)
 # How a program is made; `test -c` makes one of the tests of a package.
 go_command=(build)
 # build_go NAME VERSION PACKAGE MODULE...   builds PACKAGE out of MODULE...@VERSION as $host_bin/NAME
+# PACKAGE may be a folder here, whose program needs the modules. Its VERSION changes with it.
 build_go() {
   local name=$1 version=$2 package=$3
   shift 3
@@ -91,7 +92,11 @@ build_go() {
   build=$(mktemp -d)
   # A module of its own and not `go install`, which refuses modules that replace their own parts.
   printf 'module host\ngo 1.17\n' >"$build/go.mod"
-  printf "require %s $version\n" "$@" >>"$build/go.mod"
+  printf "require %s ${version%+*}\n" "$@" >>"$build/go.mod"
+  if [ -d "$package" ]; then
+    cp "$package"/*.go "$build"
+    package=.
+  fi
   if (cd "$build" && GOFLAGS=-mod=mod CGO_ENABLED=0 "$go" "${go_command[@]}" -o program "$package"); then
     mkdir -p "$host_bin"
     mv "$build/program" "$host_bin/$name-$version"
@@ -143,6 +148,8 @@ go_command=(test -c)
 build_go critest v1.36.0 $cri_tools/cmd/critest $cri_tools
 go_command=(build)
 build_nerdctl v2.3.5
+# A plugin for NRI, on NRI's own library.
+build_go nri-plugin v0.12.0+1 packages/nri/test/plugin github.com/containerd/nri
 # Debian's package stargz-snapshotter has only the client. This is the last version whose daemon the proxy has: later ones
 # keep it in a module of its own that was never published.
 stargz=github.com/containerd/stargz-snapshotter

@@ -3,8 +3,8 @@
  *
  * @module
  */
-import type { Socket } from "node:net";
 import { connect } from "node:net";
+import type { Duplex } from "node:stream";
 import { Request } from "@ctrd/api/ttrpc/request";
 import { canceled, deadlineExceeded, invalidArgument, resourceExhausted, unavailable } from "@ctrd/core/errors";
 import type { PendingCall } from "./client-calls.ts";
@@ -44,7 +44,7 @@ export class TtrpcClient {
   #closed = false;
 
   /** @param socket a connected stream, which the client owns from now on */
-  constructor(socket: Socket) {
+  constructor(socket: Duplex) {
     this.#connection = new FrameConnection(
       socket,
       {

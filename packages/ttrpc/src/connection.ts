@@ -1,16 +1,16 @@
 /**
- * Frames over a socket.
+ * Frames over a socket, or any stream of bytes.
  *
  * @module
  */
-import type { Socket } from "node:net";
+import type { Duplex } from "node:stream";
 import { resourceExhausted } from "@ctrd/core/errors";
 import type { FrameSink } from "./frame.ts";
 import { encodeFrame, FrameDecoder, frameDataLength, maxFrameLength } from "./frame.ts";
 
 /** Sends and receives frames over one connected socket. */
 export class FrameConnection {
-  readonly #socket: Socket;
+  readonly #socket: Duplex;
   #pauses = 0;
 
   /**
@@ -18,7 +18,7 @@ export class FrameConnection {
    * @param sink receives the frames
    * @param onClose called once when the socket is gone
    */
-  constructor(socket: Socket, sink: FrameSink, onClose: (error: Error | undefined) => void) {
+  constructor(socket: Duplex, sink: FrameSink, onClose: (error: Error | undefined) => void) {
     this.#socket = socket;
     const decoder = new FrameDecoder(sink);
     let failure: Error | undefined;
@@ -91,8 +91,9 @@ export class FrameConnection {
   /** Closes after what was sent has been written. */
   end(): void {
     if (this.#pauses > 0) this.#socket.resume();
+    if (this.#socket.writableFinished) this.#socket.destroy();
+    else this.#socket.once("finish", () => this.#socket.destroy());
     this.#socket.end();
-    this.#socket.destroySoon();
   }
 
   destroy(): void {

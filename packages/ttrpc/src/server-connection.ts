@@ -3,7 +3,7 @@
  *
  * @module
  */
-import type { Socket } from "node:net";
+import type { Duplex } from "node:stream";
 import { Request } from "@ctrd/api/ttrpc/request";
 import { invalidArgument, notImplemented, resourceExhausted } from "@ctrd/core/errors";
 import type { PeerCredentials } from "./call-context.ts";
@@ -25,7 +25,7 @@ export class ServerConnection implements FrameSink {
   #draining = false;
 
   /** @param onClose called when the connection is gone */
-  constructor(socket: Socket, services: ServiceRegistry, peer: PeerCredentials | undefined, onClose: () => void) {
+  constructor(socket: Duplex, services: ServiceRegistry, peer: PeerCredentials | undefined, onClose: () => void) {
     this.#services = services;
     this.#peer = peer;
     this.#connection = new FrameConnection(socket, this, () => {

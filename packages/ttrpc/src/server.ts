@@ -4,8 +4,9 @@
  * @module
  */
 import { chmodSync, existsSync, unlinkSync } from "node:fs";
-import type { Server, Socket } from "node:net";
+import type { Server } from "node:net";
 import { connect, createServer } from "node:net";
+import type { Duplex } from "node:stream";
 import { isMainThread } from "node:worker_threads";
 import { failedPrecondition } from "@ctrd/core/errors";
 import type { PeerCredentials } from "./call-context.ts";
@@ -65,8 +66,8 @@ export class TtrpcServer {
     this.#listeners.add(listener);
   }
 
-  /** Serves one connected socket, which the server owns from now on. */
-  accept(socket: Socket): void {
+  /** Serves one connected socket, or another stream, which the server owns from now on. */
+  accept(socket: Duplex): void {
     let peer: PeerCredentials | undefined;
     try {
       if (this.#stopped) throw new Error("the server is shutting down");
@@ -118,7 +119,7 @@ export class TtrpcServer {
     for (const connection of this.#connections) connection.destroy();
   }
 
-  #check(socket: Socket): PeerCredentials | undefined {
+  #check(socket: Duplex): PeerCredentials | undefined {
     const { peerCredentials, authorize = isSameUser } = this.#options;
     if (peerCredentials === undefined) return undefined;
     const fd = socketFd(socket);
@@ -137,8 +138,8 @@ function isSameUser(peer: PeerCredentials): boolean {
 }
 
 /** Descriptor of a socket; Node keeps it on the handle and has no public accessor. */
-function socketFd(socket: Socket): number | undefined {
-  const { _handle: handle } = socket as Socket & { _handle?: { fd?: number } | null };
+function socketFd(socket: Duplex): number | undefined {
+  const { _handle: handle } = socket as Duplex & { _handle?: { fd?: number } | null };
   return handle?.fd !== undefined && handle.fd >= 0 ? handle.fd : undefined;
 }
 
