@@ -25,5 +25,6 @@ try {
 } catch (error) {
   const remedy = error instanceof CommandFailure && error.remedy !== undefined ? ` (${error.remedy})` : "";
   process.stderr.write(`${hookErrorPrefix}${messageOf(error)}${remedy}\n`);
-  process.exitCode = 1;
+  // A runtime does not delete a container whose last hook fails. Who removes the container tries again, and is told.
+  if (what === "up") process.exitCode = 1;
 }

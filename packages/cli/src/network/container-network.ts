@@ -130,7 +130,6 @@ export async function checkNetwork(container: Container): Promise<void> {
   const request = directory === undefined ? undefined : await readRequest(directory);
   if (directory === undefined || request === undefined) return;
   // It may have run, and its network be on its way out; that of others too.
-  await takeDown(directory, "ended");
   await releaseEnded(request.ports, request.settings.root);
   await checkPortsFree(request.ports, request.settings.root, directory);
 }

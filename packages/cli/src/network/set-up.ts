@@ -15,7 +15,7 @@ import {
   NetworkNamespace,
   removeNamespace,
 } from "@ctrd/cni";
-import { errnoOf } from "@ctrd/core/errors";
+import { ContainerdError, errnoOf } from "@ctrd/core/errors";
 import { updateHosts } from "./container-files.ts";
 import { withLock } from "./lock.ts";
 import { findNetwork } from "./networks.ts";
@@ -50,7 +50,7 @@ export async function setUp(directory: string, pid: number): Promise<void> {
   if (request === undefined) return;
   await withLock(join(directory, "network.lock"), async () => {
     // Of an earlier run that nobody has taken down, as when the machine was switched off.
-    await detach(directory, request);
+    await detachEarlier(directory, request);
     const networks = await Promise.all(request.networks.map((name) => findNetwork(request.settings, name)));
     const state = { pid, netns: namespacePath(request.id), ports: request.ports, interfaces: [] };
     // From here on the ports are taken, and no other container passes the check.
@@ -63,6 +63,17 @@ export async function setUp(directory: string, pid: number): Promise<void> {
     await attach(directory, request, state, networks);
   });
   await tellNeighbours(directory);
+}
+
+/** What plugins cannot undo, because others did, as a firewall that was loaded again, they make anew. */
+async function detachEarlier(directory: string, request: NetworkRequest): Promise<void> {
+  try {
+    await detach(directory, request);
+  } catch (error) {
+    if (!(error instanceof ContainerdError)) throw error;
+    await removeNamespace(namespacePath(request.id));
+    await removeState(directory);
+  }
 }
 
 async function attach(
@@ -130,12 +141,21 @@ export async function takeDown(directory: string, reason: TakeDownReason): Promi
   if (done) await tellNeighbours(directory);
 }
 
-/** Takes down networks that have one of these ports and whose containers have ended, with nobody there to do so. */
+/** Takes down networks that have one of these ports and whose containers have ended, if nobody has and it can be done. */
 export async function releaseEnded(ports: readonly PortMapping[], root: string): Promise<void> {
   for (const { directory, state } of ports.length === 0 ? [] : await allContainers(root)) {
     if (state?.ports.some((taken) => ports.some((port) => collide(port, taken))) === true) {
-      await takeDown(directory, "ended");
+      await unlessFailed(takeDown(directory, "ended"));
     }
+  }
+}
+
+/** Its port is still taken then, which is said with the name of the container. */
+async function unlessFailed(done: Promise<void>): Promise<void> {
+  try {
+    await done;
+  } catch (error) {
+    if (!(error instanceof ContainerdError)) throw error;
   }
 }
 
