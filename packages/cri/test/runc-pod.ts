@@ -1,14 +1,31 @@
 /** A pod run by the real runc out of specs made here: a sandbox, and containers in its namespaces. */
-import { mkdirSync, readdirSync, readFileSync, rmdirSync, writeFileSync } from "node:fs";
+import { execFileSync, spawn } from "node:child_process";
+import { once } from "node:events";
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { fileURLToPath } from "node:url";
 import type { Spec } from "@ctrd/oci";
 import { availableCapabilities, encodeSpec } from "@ctrd/oci";
-import { unmount } from "@ctrd/sys";
+import { mount, MountFlag, unmount } from "@ctrd/sys";
 import type { CommandResult } from "@ctrd/testkit/fixtures";
 import { mustRun, runCommand } from "@ctrd/testkit/fixtures";
 import type { SandboxFiles } from "../src/spec/index.ts";
 import type { ContainerParts, SandboxParts } from "./spec-input.ts";
 import { imageConfig, makeContainer, makeSandbox } from "./spec-input.ts";
+
+/** A runc newer than Debian's, if one was built. */
+const builtRunc = fileURLToPath(new URL("../../../.host/bin/runc", import.meta.url));
+const runcProgram = existsSync(builtRunc) ? builtRunc : "runc";
+
+/** Whether runc maps the ids of mounts (1.2 and later), which pods with a user namespace need. */
+export const runcMapsMounts: boolean = /^runc version (1\.([2-9]|\d\d)|[2-9])/.test(
+  execFileSync(runcProgram, ["--version"], { encoding: "utf8" }),
+);
+
+/** A user namespace: its first id outside, of 65536. */
+export interface PodUser {
+  firstId: number;
+}
 
 /** What {@link startRuncPod} needs. */
 export interface RuncPodOptions {
@@ -20,6 +37,8 @@ export interface RuncPodOptions {
   /** Above its cgroups. */
   cgroupParent: string;
   sandbox?: SandboxParts;
+  /** Gives the pod a user namespace, which owns the network. */
+  user?: PodUser;
 }
 
 /** Whether processes here may be made less likely to be killed; else the configuration must restrict the score. */
@@ -37,18 +56,18 @@ export interface RuncPod extends AsyncDisposable {
 
 /** Starts a sandbox with a network namespace of its own, in which nothing is set up. */
 export async function startRuncPod(options: RuncPodOptions): Promise<RuncPod> {
-  const { directory, rootfs, id, cgroupParent, sandbox = {} } = options;
+  const { directory, rootfs, id, cgroupParent, sandbox = {}, user } = options;
   const runc = (...args: string[]): Promise<CommandResult> =>
-    runCommand("runc", ["--root", join(directory, "runc"), ...args]);
+    runCommand(runcProgram, ["--root", join(directory, "runc"), ...args]);
   mkdirSync(directory, { recursive: true });
   const files = sandboxFiles(directory);
-  const netnsPath = join(directory, "netns");
-  writeFileSync(netnsPath, "");
-  await mustRun("unshare", [`--net=${netnsPath}`, "true"]);
+  const namespaces = await makeNamespaces(directory, user);
+  const netnsPath = namespaces.network;
   const config = sandbox.config ?? {};
   const spec = await makeSandbox({
     id,
     netnsPath,
+    ...(namespaces.user === undefined ? {} : { usernsPath: namespaces.user }),
     files,
     image: { name: "pause", config: imageConfig({ Entrypoint: ["sleep", "1000"], Env: ["PATH=/bin"] }) },
     env: { settings: { restrict_oom_score_adj: !mayLowerOomScore } },
@@ -57,10 +76,10 @@ export async function startRuncPod(options: RuncPodOptions): Promise<RuncPod> {
   });
   const bundle = writeBundle(directory, id, spec, rootfs);
   // The sandbox must not hold the pipes of the command that starts it.
-  const command = `exec runc --root '${directory}/runc' run -d --bundle '${bundle}' ${id} </dev/null >/dev/null 2>'${bundle}/log'`;
+  const command = `exec ${runcProgram} --root '${directory}/runc' run -d --bundle '${bundle}' ${id} </dev/null >/dev/null 2>'${bundle}/log'`;
   const started = await runCommand("sh", ["-c", command]);
   if (started.exitCode !== 0) {
-    unmount(netnsPath);
+    namespaces.release();
     throw new Error(`sandbox ${id}: ${readFileSync(join(bundle, "log"), "utf8")}`);
   }
   const { pid } = JSON.parse((await runc("state", id)).stdout) as { pid: number };
@@ -93,7 +112,43 @@ export async function startRuncPod(options: RuncPodOptions): Promise<RuncPod> {
     },
     async [Symbol.asyncDispose]() {
       await runc("delete", "--force", id);
-      unmount(netnsPath);
+      namespaces.release();
+    },
+  };
+}
+
+interface PodNamespaces {
+  network: string;
+  user: string | undefined;
+  release(): void;
+}
+
+/** Makes namespaces that files of the directory keep. */
+async function makeNamespaces(directory: string, user: PodUser | undefined): Promise<PodNamespaces> {
+  const network = join(directory, "netns");
+  writeFileSync(network, "");
+  if (user === undefined) {
+    await mustRun("unshare", [`--net=${network}`, "true"]);
+    return { network, user: undefined, release: () => unmount(network) };
+  }
+  const owner = join(directory, "userns");
+  writeFileSync(owner, "");
+  const holder = spawn("unshare", ["--user", "--net", "sh", "-c", "echo ready; exec sleep 60"]);
+  try {
+    await once(holder.stdout, "data");
+    for (const map of ["uid_map", "gid_map"]) writeFileSync(`/proc/${holder.pid}/${map}`, `0 ${user.firstId} 65536`);
+    mount(`/proc/${holder.pid}/ns/user`, owner, "", MountFlag.Bind);
+    mount(`/proc/${holder.pid}/ns/net`, network, "", MountFlag.Bind);
+  } finally {
+    holder.kill("SIGKILL");
+    await once(holder, "close");
+  }
+  return {
+    network,
+    user: owner,
+    release() {
+      unmount(network);
+      unmount(owner);
     },
   };
 }

@@ -1,12 +1,12 @@
 /** Specs made here, run by the real runc: a sandbox on a busybox root filesystem and containers in its namespaces. */
-import { chmodSync, mkdirSync, readFileSync, readlinkSync, writeFileSync } from "node:fs";
+import { chmodSync, mkdirSync, readFileSync, readlinkSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { NamespaceMode, SecurityProfile_ProfileType as ProfileType } from "@ctrd/api/cri/runtime/v1/api";
 import type { LeakCheck, TempDir } from "@ctrd/testkit/fixtures";
 import { busyboxEntries, leakCheck, mustRun, tarBuffer, tempDir } from "@ctrd/testkit/fixtures";
 import type { RuncPod } from "../../test/runc-pod.ts";
-import { mayLowerOomScore, removeCgroup, startRuncPod } from "../../test/runc-pod.ts";
+import { mayLowerOomScore, removeCgroup, runcMapsMounts, startRuncPod } from "../../test/runc-pod.ts";
 import type { ContainerParts } from "../../test/spec-input.ts";
 
 const marker = `cri-spec-${process.pid}`;
@@ -35,6 +35,13 @@ afterAll(async () => {
 });
 
 type Security = NonNullable<NonNullable<NonNullable<ContainerParts["config"]>["linux"]>["securityContext"]>;
+
+/** Declares a test for what the runc of this machine can do. What it cannot is no requirement of it. */
+function testWhen(able: boolean): (name: string, body: () => Promise<void>) => void {
+  return (name, body) => {
+    if (able) test(name, body);
+  };
+}
 
 /** A container with this security context. */
 function secured(securityContext: Security): ContainerParts {
@@ -191,6 +198,7 @@ test("a terminal has its TERM, arguments and directory are those of the request"
 describe("user namespace", () => {
   const ids = [{ hostId: 1_000_000, containerId: 0, length: 65_536 }];
   const usernsOptions = { mode: NamespaceMode.POD, uids: ids, gids: ids };
+  const inUser = (network: NamespaceMode): Security => ({ namespaceOptions: { usernsOptions, network } });
 
   test("the sandbox is root inside and nobody outside", async () => {
     await using mapped = await startRuncPod({
@@ -198,12 +206,35 @@ describe("user namespace", () => {
       rootfs,
       id: `${marker}-user`,
       cgroupParent,
-      sandbox: {
-        netnsPath: "",
-        config: { linux: { securityContext: { namespaceOptions: { usernsOptions, network: NamespaceMode.NODE } } } },
-      },
+      sandbox: { netnsPath: "", config: { linux: { securityContext: inUser(NamespaceMode.NODE) } } },
     });
     expect(readFileSync(`/proc/${mapped.pid}/uid_map`, "utf8").trim().split(/\s+/)).toEqual(["0", "1000000", "65536"]);
     expect(readFileSync(`/proc/${mapped.pid}/status`, "utf8")).toMatch(/^Uid:\t1000000\t/m);
+  });
+
+  // Debian's runc cannot do it; one that tools/setup-host.sh builds can.
+  const mappedTest = testWhen(runcMapsMounts);
+  mappedTest("containers are in it too, and the files of mounts have the ids that they have there", async () => {
+    const linux = { securityContext: inUser(NamespaceMode.POD) };
+    await using mapped = await startRuncPod({
+      directory: join(dir.path, "mapped-pod"),
+      rootfs,
+      id: `${marker}-mapped`,
+      cgroupParent,
+      sandbox: { config: { linux } },
+      user: { firstId: 1_000_000 },
+    });
+    const data = join(dir.path, "mapped-data");
+    mkdirSync(data);
+    writeFileSync(join(data, "file"), "");
+    const mounts = [{ hostPath: data, containerPath: "/home", uidMappings: ids, gidMappings: ids }];
+    // It warns of a namespace together with mappings, which containerd gives it too.
+    const { stdout } = await mapped.run(
+      "cat /proc/self/uid_map; stat -c %u /home/file /etc/hostname; touch /home/new && stat -c %u /home/new; readlink /proc/self/ns/user",
+      { config: { mounts, linux }, pod: { linux } },
+    );
+    const user = readlinkSync(`/proc/${mapped.pid}/ns/user`);
+    expect(stdout.replaceAll(/ +/g, " ")).toBe(` 0 1000000 65536\n0\n0\n0\n${user}\n`);
+    expect(statSync(join(data, "new")).uid).toBe(0);
   });
 });
