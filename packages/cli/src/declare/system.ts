@@ -15,7 +15,7 @@ import type { EventsFlags } from "../system/events.ts";
 import type { PruneFlags } from "../system/prune.ts";
 import type { TaskKillFlags } from "../system/tasks.ts";
 import type { WhyFlags } from "../system/why.ts";
-import { withSession } from "./images.ts";
+import { parseCount, withSession } from "./images.ts";
 
 /** Declares `version`, `info`, `events`, `namespace`, … */
 export function declareSystemCommands(program: Command): void {
@@ -68,6 +68,7 @@ function declareDoctor(program: Command): void {
   const doctor = declare(program, "doctor", "compare what the daemon knows with what is on its machine")
     .option("--repair", "mend what can be mended safely")
     .option("--deep", "read all blobs and check their digests")
+    .option("--patience <seconds>", "how long something must be wrong to count (3)", parseCount)
     .option("--root <directory>", "the daemon's root, when it does not say")
     .option("--state <directory>", "the daemon's state, when it does not say")
     .option("--json", "print JSON, one finding a line");

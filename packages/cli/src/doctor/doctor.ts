@@ -18,8 +18,12 @@ export interface DoctorFlags {
   state?: string;
   deep?: boolean;
   repair?: boolean;
+  /** Seconds. */
+  patience?: number;
   json?: boolean;
 }
+
+const usualPatience = 3;
 
 /** A finding, and what became of it. */
 interface Treated {
@@ -37,7 +41,7 @@ interface Treated {
  */
 export async function doctor(session: Session, flags: DoctorFlags): Promise<void> {
   const scope = await openScope(session, flags);
-  const examination = await examine(scope);
+  const examination = await examine(scope, (flags.patience ?? usualPatience) * 1000);
   const treated: Treated[] = [];
   for (const finding of examination.findings) treated.push(await treat(finding, flags.repair === true));
   process.stdout.write(flags.json === true ? jsonOf(treated) : textOf(treated, examination));

@@ -38,12 +38,15 @@ export interface Examination {
   readonly skipped: readonly { readonly check: Check; readonly why: string }[];
 }
 
-/** Looks again so often, so many milliseconds later, at what was found. */
+/** How often what was found is looked for, the first time included. */
 const looks = 4;
-const pauseMs = 750;
 
-/** Makes all checks that can be made here. */
-export async function examine(scope: DoctorScope): Promise<Examination> {
+/**
+ * Makes all checks that can be made here.
+ *
+ * @param patienceMs how long what is found must last to count
+ */
+export async function examine(scope: DoctorScope, patienceMs: number): Promise<Examination> {
   const skipped = checks.flatMap((check) => {
     const why = check.obstacle?.(scope);
     return why === undefined ? [] : [{ check, why }];
@@ -54,7 +57,7 @@ export async function examine(scope: DoctorScope): Promise<Examination> {
   for (let look = 1; look < looks; look++) {
     const open = made.filter((check) => check.lasting !== true && (found.get(check)?.length ?? 0) > 0);
     if (open.length === 0) break;
-    await sleep(pauseMs, undefined, { signal: scope.session.signal });
+    await sleep(patienceMs / (looks - 1), undefined, { signal: scope.session.signal });
     for (const check of open) {
       const again = await check.run(scope);
       const before = new Set(found.get(check)?.map(keyOf));
