@@ -6,7 +6,6 @@
 import { dirname, join } from "node:path";
 import type { Client } from "@ctrd/client";
 import { fromDaemon } from "@ctrd/client";
-import { isKind } from "@ctrd/core/errors";
 import type { InitContext } from "@ctrd/core/plugin";
 import type { SandboxController } from "@ctrd/core/sandboxes";
 import { SandboxControllerPlugin } from "@ctrd/core/sandboxes";
@@ -25,14 +24,14 @@ import { criNamespace } from "./store/cri.ts";
 
 /** The images of the plugin `images`. */
 export async function openImages(ic: InitContext<ImagesConfig>): Promise<CriImages> {
-  return openCriImages(await criClient(ic), ic.config);
+  return openCriImages(criClient(ic), ic.config);
 }
 
 /** The controller of the plugin `podsandbox`. */
 export async function openPodSandbox(ic: InitContext): Promise<SandboxController> {
   const { config, specs } = ic.get(CriRuntimePlugin);
   return new PauseController({
-    client: await criClient(ic),
+    client: criClient(ic),
     config,
     specs: await specs(),
     images: await ic.get(CriImagesPlugin).images(),
@@ -44,7 +43,7 @@ export async function openPodSandbox(ic: InitContext): Promise<SandboxController
 export async function openService(ic: InitContext<StreamingConfig>): Promise<OpenedCri> {
   const { config, specs } = ic.get(CriRuntimePlugin);
   return openCri({
-    client: await criClient(ic),
+    client: criClient(ic),
     config,
     specs: await specs(),
     streaming: ic.config,
@@ -59,16 +58,11 @@ export async function openService(ic: InitContext<StreamingConfig>): Promise<Ope
   });
 }
 
-/** A client in the namespace of CRI, which is made when it is missing. It ends with the daemon. */
-async function criClient(ic: InitContext<unknown>): Promise<Client> {
+/** A client in the namespace of CRI. It ends with the daemon. */
+function criClient(ic: InitContext<unknown>): Client {
   const daemon = { find: ic.find.bind(ic), getAll: ic.getAll.bind(ic) };
   const client = fromDaemon(daemon, { namespace: criNamespace, log: ic.log });
   ic.signal.addEventListener("abort", () => client.close(), { once: true });
-  try {
-    await client.namespaces.create(client.context(), { name: criNamespace, labels: new Map() });
-  } catch (error) {
-    if (!isKind(error, "already-exists")) throw error;
-  }
   return client;
 }
 

@@ -103,6 +103,9 @@ const handler = z.object({
   runtime_root: text("Deprecated: options.Root."),
 });
 
+/** A handler of containerd 1.x, which is none as long as it names no runtime. */
+const oldHandler = handler.extend({ runtime_type: text("Name of the runtime, or path of a shim.") });
+
 const containerd = z.object({
   default_runtime_name: text("Handler of pods that ask for none.", "runc"),
   ignore_blockio_not_enabled_errors: flag("Blockio classes are ignored where they are not enabled."),
@@ -112,7 +115,27 @@ const containerd = z.object({
     .prefault({ runc: {} })
     .describe("Handlers by name, as RuntimeClass objects name them."),
   no_pivot: flag("Deprecated: no pivot_root."),
+  default_runtime: oldHandler.optional().describe("Deprecated: the handler of pods that ask for none."),
+  untrusted_workload_runtime: oldHandler.optional().describe("Deprecated: the handler untrusted."),
 });
+
+/** Handlers as containerd 1.x had them, by the names that they have in `runtimes`. */
+function withOldHandlers({
+  default_runtime: standard,
+  untrusted_workload_runtime: untrusted,
+  ...table
+}: z.output<typeof containerd>): RuntimesConfig {
+  const isSet = (old: HandlerConfig | undefined): old is HandlerConfig => (old?.runtime_type ?? "") !== "";
+  return {
+    ...table,
+    ...(isSet(standard) ? { default_runtime_name: "default" } : {}),
+    runtimes: {
+      ...table.runtimes,
+      ...(isSet(standard) ? { default: standard } : {}),
+      ...(isSet(untrusted) ? { untrusted } : {}),
+    },
+  };
+}
 
 const cni = z.object({
   bin_dir: text("Deprecated: bin_dirs."),
@@ -129,7 +152,7 @@ const cni = z.object({
 });
 
 const table = z.object({
-  containerd: containerd.prefault({}).describe("Runtime handlers."),
+  containerd: containerd.transform(withOldHandlers).prefault({}).describe("Runtime handlers."),
   cni: cni.prefault({}).describe("Networks."),
   enable_selinux: flag("Label processes and files."),
   selinux_category_range: z.int().min(0).default(1024).describe("How many categories pods share."),

@@ -21,9 +21,12 @@ export async function fillVolumes(
 }
 
 async function copyIn(copies: VolumeCopies): Promise<void> {
-  const name = import.meta.url.endsWith(".ts") ? "./volume-worker.ts" : "./volume-worker.js";
+  const module = new URL(
+    import.meta.url.endsWith(".ts") ? "./volume-worker.ts" : "./volume-worker.js",
+    import.meta.url,
+  );
   const execArgv = workerExecArgv();
-  const worker = new Worker(new URL(name, import.meta.url), {
+  const worker = new Worker(module, {
     workerData: copies,
     ...(execArgv === undefined ? {} : { execArgv }),
   });

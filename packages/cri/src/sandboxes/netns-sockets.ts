@@ -45,9 +45,12 @@ export async function socketInNamespace(netns: string, family: 4 | 6): Promise<n
 }
 
 function start(): Worker {
-  const name = import.meta.url.endsWith(".ts") ? "./netns-socket-worker.ts" : "./netns-socket-worker.js";
+  const module = new URL(
+    import.meta.url.endsWith(".ts") ? "./netns-socket-worker.ts" : "./netns-socket-worker.js",
+    import.meta.url,
+  );
   const execArgv = workerExecArgv();
-  const started = new Worker(new URL(name, import.meta.url), execArgv === undefined ? {} : { execArgv });
+  const started = new Worker(module, execArgv === undefined ? {} : { execArgv });
   started.unref();
   started.on("message", ({ id, fd, error }: SocketReply) => {
     const one = waiting.get(id);

@@ -106,7 +106,7 @@ function remedyOf(uri: string): string {
 const idleTimeouts: Readonly<Record<string, string>> = {
   "io.containerd.timeout.bolt.open":
     "the database is opened without waiting; the lock of the root directory is what counts",
-  "io.containerd.timeout.cri.defercleanup": "the CRI plugin is not part of this daemon",
+  "io.containerd.timeout.cri.defercleanup": "pods that cannot be run are undone without a limit of time",
 };
 
 /** Why a timeout of containerd's has no effect; undefined when it is none of them. */
