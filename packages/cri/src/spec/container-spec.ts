@@ -129,6 +129,7 @@ async function withNamespacesAndMounts(
   const mounts = withContainerMounts({
     mounts: config.mounts,
     extra: [...(await podMounts(config, sandbox.files)), ...volumeMounts(volumes, config)],
+    cgroup2: environment.host.cgroup2,
     cgroupWritable: handler.cgroup_writable,
     mountLabel,
     recursiveReadOnly: environment.host.recursiveReadOnly && input.recursiveReadOnlyMounts,

@@ -17,6 +17,8 @@ export interface ContainerMounts {
   mounts: readonly CriMount[];
   /** Mounts of the pod and of the image; one of the request on the same place wins. */
   extra: readonly CriMount[];
+  /** Whether `/sys/fs/cgroup` is the unified tree. */
+  cgroup2: boolean;
   /** Whether the container may write its own cgroup. */
   cgroupWritable: boolean;
   /** SELinux label for mounts that are to be relabelled; "" without SELinux. */
@@ -32,7 +34,7 @@ export function withContainerMounts(wanted: ContainerMounts): SpecOption {
   const sorted = all.toSorted((one, other) => depth(one.containerPath) - depth(other.containerPath));
   for (const mount of sorted) checkMount(mount, wanted.recursiveReadOnly);
   return async (context, spec) => {
-    await addCgroupMount(spec, wanted.cgroupWritable);
+    await addCgroupMount(spec, wanted);
     spec.mounts = (spec.mounts ?? []).filter((mount) => !isCovered(mount.destination, sorted));
     for (const mount of sorted) {
       const source = await hostSource(mount.hostPath);
@@ -148,13 +150,13 @@ function propagationOption(propagation: MountPropagation): string {
 }
 
 /**
- * The cgroup filesystem. A container in the cgroup namespace of the node mounts the node's: the options of its one
- * superblock must stay as they are there.
+ * The cgroup filesystem. A container in the cgroup namespace of the node mounts the node's unified tree: the options of
+ * its one superblock must stay as they are there.
  */
-async function addCgroupMount(spec: Spec, writable: boolean): Promise<void> {
-  const options = ["nosuid", "noexec", "nodev", "relatime", writable ? "rw" : "ro"];
-  if (spec.linux?.namespaces?.some(({ type }) => type === "cgroup") !== true)
-    options.push(...(await hostCgroupOptions()));
+async function addCgroupMount(spec: Spec, { cgroup2, cgroupWritable }: ContainerMounts): Promise<void> {
+  const options = ["nosuid", "noexec", "nodev", "relatime", cgroupWritable ? "rw" : "ro"];
+  const hasNamespace = spec.linux?.namespaces?.some(({ type }) => type === "cgroup") === true;
+  if (cgroup2 && !hasNamespace) options.push(...(await hostCgroupOptions()));
   (spec.mounts ??= []).push({ destination: "/sys/fs/cgroup", type: "cgroup", source: "cgroup", options });
 }
 
