@@ -11,6 +11,9 @@ const [flags, main] =
 const program = [`${repository}/node_modules/.bin/node`, ...flags, `${repository}/packages/cli/${main}`] as const;
 
 export interface Cli {
+  /** The program and its first arguments, and the environment that it needs. */
+  readonly command: readonly string[];
+  readonly env: Record<string, string>;
   /** Runs the command, whatever its exit code. */
   attempt(args: readonly string[], options?: CommandOptions): Promise<CommandResult>;
   /** Runs the command and returns its output. @throws when it fails */
@@ -19,20 +22,21 @@ export interface Cli {
   background(...args: string[]): Promise<string>;
 }
 
-export function cliOf(h: Harness): Cli {
+/** @param settings variables in place of those that all tests have */
+export function cliOf(h: Harness, settings: Readonly<Record<string, string>> = {}): Cli {
   const [node, ...first] = program;
-  const attempt: Cli["attempt"] = (args, options = {}) => {
-    const env = {
-      CTRD_ADDRESS: h.daemon.address,
-      CTRD_NAMESPACE: h.daemon.namespace,
-      CTRD_CLI_ROOT: h.path("cli"),
-      // The usual network is a bridge of this machine.
-      CTRD_NETWORK: "none",
-      DOCKER_CONFIG: h.path("docker"),
-      TMPDIR: h.daemon.tmp,
-    };
-    return run(node, [...first, ...args], { ...options, env: { ...env, ...options.env } });
+  const env = {
+    CTRD_ADDRESS: h.daemon.address,
+    CTRD_NAMESPACE: h.daemon.namespace,
+    CTRD_CLI_ROOT: h.path("cli"),
+    // The usual network is a bridge of this machine.
+    CTRD_NETWORK: "none",
+    DOCKER_CONFIG: h.path("docker"),
+    TMPDIR: h.daemon.tmp,
+    ...settings,
   };
+  const attempt: Cli["attempt"] = (args, options = {}) =>
+    run(node, [...first, ...args], { ...options, env: { ...env, ...options.env } });
   const ctrd: Cli["ctrd"] = async (...args) => {
     const result = await attempt(args);
     if (result.code !== 0) throw new Error(describe(result));
@@ -43,5 +47,5 @@ export function cliOf(h: Harness): Cli {
     h.daemon.ids.add(id);
     return id;
   };
-  return { attempt, ctrd, background };
+  return { command: program, env, attempt, ctrd, background };
 }

@@ -10,6 +10,8 @@
  */
 export type { AppliedLayer, ApplyLayerOptions, LayerLimits } from "./apply/apply-layer.ts";
 export { applyLayer } from "./apply/apply-layer.ts";
+export type { TreeWriter, TreeWriterOptions } from "./apply/tree-writer.ts";
+export { openTreeWriter } from "./apply/tree-writer.ts";
 export type { Compression } from "./compression.ts";
 export { detectCompression } from "./compression.ts";
 export type { TreePair } from "./diff/changes.ts";

@@ -43,9 +43,9 @@ export interface Candidates {
   readonly names: NameKind | undefined;
 }
 
-const imageCommands = new Set(["run", "create", "push", "tag", "rmi", "save", "images"]);
+const imageCommands = new Set(["run", "create", "push", "tag", "rmi", "save", "images", "convert"]);
 const containerCommands = new Set(
-  "start stop kill rm exec attach logs inspect top stats pause unpause wait cp rename".split(" "),
+  "start stop kill rm exec attach logs inspect top stats pause unpause wait cp diff commit rename".split(" "),
 );
 
 /** Finds what can stand in place of the last of `words`, which may be empty. */

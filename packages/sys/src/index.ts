@@ -68,4 +68,4 @@ export { removeTreeAt } from "./remove-tree.ts";
 export type { PeerCredentials } from "./sockets.ts";
 export { peerCredentials, sdNotify, tcpSocket } from "./sockets.ts";
 export { workerExecArgv } from "./worker-arguments.ts";
-export { lgetxattr, llistxattr, lremovexattr, lsetxattr, XattrFlag } from "./xattr.ts";
+export { lgetxattr, llistxattr, lremovexattr, lsetxattr, XattrFlag, xattrsOf } from "./xattr.ts";

@@ -12,6 +12,8 @@ export const XattrFlag = { Any: 0, Create: 1, Replace: 2 } as const;
 
 const nativeGet = native("lgetxattr", "long", ["const char *", "const char *", "void *", "size_t"]);
 const nativeSet = native("lsetxattr", "int", ["const char *", "const char *", "const void *", "size_t", "int"]);
+const nativeGetOf = native("getxattr", "long", ["const char *", "const char *", "void *", "size_t"]);
+const nativeListOf = native("listxattr", "long", ["const char *", "void *", "size_t"]);
 const nativeList = native("llistxattr", "long", ["const char *", "void *", "size_t"]);
 const nativeRemove = native("lremovexattr", "int", ["const char *", "const char *"]);
 
@@ -37,6 +39,25 @@ export function llistxattr(path: PathLike): string[] {
   const call: NativeFunction = (buffer, size) => nativeList(target, buffer ?? null, size ?? 0);
   const names = readGrowing(512, (buffer) => call(buffer, buffer.length), "llistxattr", path);
   return names === undefined || names.length === 0 ? [] : names.toString().slice(0, -1).split("\0");
+}
+
+/** All attributes of an open inode; the descriptor may be `O_PATH`, but not that of a symbolic link. */
+export function xattrsOf(fd: number): Map<string, Buffer> {
+  const path = `/proc/self/fd/${fd}`;
+  const list = readGrowing(512, (buffer) => nativeListOf(path, buffer, buffer.length), "listxattr", path);
+  const names = list === undefined || list.length === 0 ? [] : list.toString().slice(0, -1).split("\0");
+  const xattrs = new Map<string, Buffer>();
+  for (const name of names) {
+    const value = readGrowing(
+      256,
+      (buffer) => nativeGetOf(path, name, buffer, buffer.length),
+      `getxattr ${name}`,
+      path,
+    );
+    // It was removed meanwhile.
+    if (value !== undefined) xattrs.set(name, value);
+  }
+  return xattrs;
 }
 
 /** Removes an attribute. @throws SysError `ENODATA` when it is not set */

@@ -42,6 +42,8 @@ import type { WhiteoutTarget } from "./whiteout-target.ts";
 export interface LayerWriterOptions {
   directories: Directories;
   whiteouts: WhiteoutTarget;
+  /** Names like those of whiteouts are files like others. */
+  plainNames?: boolean;
   /** Set owners. */
   owners: boolean;
   /** Most entries. */
@@ -101,7 +103,7 @@ export class LayerWriter implements TarSink {
     checkOwner(entry);
     const { directory, name } = splitPath(path);
     const parent = this.#directories.ensure(directory);
-    const whiteout = parseWhiteout(name);
+    const whiteout = this.#options.plainNames === true ? undefined : parseWhiteout(name);
     if (whiteout !== undefined) {
       this.#options.whiteouts.apply(this.#directories, parent, whiteout, entry);
       return;

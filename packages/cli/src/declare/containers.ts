@@ -4,6 +4,7 @@
  * @module
  */
 import type { Command } from "commander";
+import type { CopyFlags } from "../copy/copy.ts";
 import type { ExecFlags } from "../containers/exec.ts";
 import type { CreateFlags, RunFlags } from "../containers/flags.ts";
 import type { InspectFlags } from "../containers/inspect.ts";
@@ -13,6 +14,7 @@ import type { AttachFlags, LogsFlags } from "../containers/logs.ts";
 import type { StatsFlags } from "../containers/stats.ts";
 import type { UpdateFlags } from "../containers/update.ts";
 import { declare } from "../globals.ts";
+import type { CommitFlags } from "../images/commit.ts";
 import type { OutputFlags } from "../output/format.ts";
 import { addOutputFlags } from "../output/format.ts";
 import { parseCount, withSession } from "./images.ts";
@@ -24,6 +26,7 @@ export function declareContainerCommands(program: Command): void {
   declareLists(program);
   declareAttached(program);
   declareLives(program);
+  declareFiles(program);
 }
 
 // oxlint-disable-next-line typescript/explicit-function-return-type
@@ -143,6 +146,35 @@ function declareLives(program: Command): void {
   );
   const ended = declare(program, "container-ended <id>", "remove a container with --rm once it has ended", true);
   ended.action((id: string) => withSession(ended, async (session) => (await lifecycle()).containerEnded(session, id)));
+}
+
+function declareFiles(program: Command): void {
+  const copy = declare(
+    program,
+    "cp <source> <target>",
+    "copy files between CONTAINER:PATH and a path, or - for an archive",
+  )
+    .option("-a, --archive", "keep owners")
+    .option("-L, --follow-link", "follow a symbolic link that is named as the source");
+  copy.action((source: string, target: string, flags: CopyFlags) =>
+    withSession(copy, async (session) => (await import("../copy/copy.ts")).copy(session, source, target, flags)),
+  );
+  const diff = addOutputFlags(
+    declare(program, "diff <container>", "list what a container has added, changed, deleted"),
+  );
+  diff.action((name: string, flags: OutputFlags) =>
+    withSession(diff, async (session) => (await import("../containers/diff.ts")).diff(session, name, flags)),
+  );
+  const commit = declare(program, "commit <container> <image>", "make an image of a container")
+    .option("-a, --author <name>", "who made it")
+    .option("-m, --message <text>", "what was done")
+    .option("-c, --change <instruction>", "as 'CMD [\"sh\"]', 'ENV A=b': how it is run", collect)
+    .option("--no-pause", "do not hold its processes meanwhile")
+    .option("-q, --quiet", "print only the digest")
+    .option("--json", "print JSON");
+  commit.action((name: string, image: string, flags: CommitFlags) =>
+    withSession(commit, async (session) => (await import("../images/commit.ts")).commit(session, name, image, flags)),
+  );
 }
 
 function declareRun(program: Command): void {
