@@ -48,6 +48,8 @@ export {
 } from "./rpc/index.ts";
 export type { MetricsSource, MetricsWriter } from "./metrics-source.ts";
 export { MetricsPlugin } from "./metrics-source.ts";
+export type { ContainerStep, NodeChanges, NodeResources, NodeRuntime, PodStep } from "./node-resources.ts";
+export { NodeResourcesPlugin } from "./node-resources.ts";
 export type { ServedSocket, ServeOnSocketOptions } from "./serve-on-socket.ts";
 export { serveOnSocket } from "./serve-on-socket.ts";
 export { serveContentStore, serveDiffer, serveSandboxController, serveSnapshotter } from "./serve-component.ts";

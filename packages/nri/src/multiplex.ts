@@ -1,0 +1,135 @@
+/**
+ * Several streams over one connection, as NRI does it: before each piece stand the number of its stream and its length,
+ * four bytes each.
+ *
+ * @module
+ */
+import { Duplex } from "node:stream";
+
+type Done = (error?: Error | null) => void;
+
+/** Numbers of the streams. */
+export const StreamId = { plugin: 1, runtime: 2 } as const;
+
+const headerBytes = 8;
+/** A ttrpc message with its header. */
+const maxPayload = 10 + (4 << 20);
+const empty = Buffer.alloc(0);
+
+/** A connection that carries streams. It ends with any of them. */
+export class Multiplexer {
+  readonly #trunk: Duplex;
+  readonly #streams = new Map<number, MultiplexedStream>();
+  #bytes: Buffer = empty;
+  #piece: { readonly id: number; left: number } | undefined;
+
+  /** @param trunk a connected stream, which is owned from now on */
+  constructor(trunk: Duplex) {
+    this.#trunk = trunk;
+    trunk.on("error", (error) => this.#close(error));
+    trunk.on("close", () => this.#close());
+    trunk.on("end", () => trunk.destroy());
+  }
+
+  /** A stream. All have to be opened before {@link start}. */
+  open(id: number): Duplex {
+    const stream = new MultiplexedStream(id, {
+      send: (chunk, done) => this.#send(id, chunk, done),
+      wanted: () => this.#trunk.resume(),
+      closed: () => this.#trunk.destroy(),
+    });
+    this.#streams.set(id, stream);
+    return stream;
+  }
+
+  /** Begins to read. */
+  start(): void {
+    this.#trunk.on("data", (chunk: Buffer) => this.#receive(chunk));
+  }
+
+  close(): void {
+    this.#trunk.destroy();
+  }
+
+  #send(id: number, chunk: Buffer, done: Done): void {
+    if (this.#trunk.destroyed) return done(new Error("the connection is closed"));
+    this.#trunk.cork();
+    for (let at = 0; at < chunk.length; at += maxPayload) {
+      const part = chunk.subarray(at, at + maxPayload);
+      const header = Buffer.alloc(headerBytes);
+      header.writeUInt32BE(id, 0);
+      header.writeUInt32BE(part.length, 4);
+      this.#trunk.write(header);
+      this.#trunk.write(part, at + part.length < chunk.length ? undefined : done);
+    }
+    this.#trunk.uncork();
+    if (chunk.length === 0) done();
+  }
+
+  #receive(chunk: Buffer): void {
+    this.#bytes = this.#bytes.length === 0 ? chunk : Buffer.concat([this.#bytes, chunk]);
+    for (;;) {
+      this.#piece ??= this.#readHeader();
+      if (this.#piece === undefined) return;
+      if (this.#bytes.length === 0 && this.#piece.left > 0) return;
+      const part = this.#bytes.subarray(0, this.#piece.left);
+      this.#bytes = this.#bytes.subarray(part.length);
+      this.#piece.left -= part.length;
+      // What is for no stream of ours is nobody's.
+      const room = this.#streams.get(this.#piece.id)?.deliver(part) ?? true;
+      if (!room) this.#trunk.pause();
+      if (this.#piece.left === 0) this.#piece = undefined;
+    }
+  }
+
+  #readHeader(): { id: number; left: number } | undefined {
+    if (this.#bytes.length < headerBytes) return undefined;
+    const [id, left] = [this.#bytes.readUInt32BE(0), this.#bytes.readUInt32BE(4)];
+    this.#bytes = this.#bytes.subarray(headerBytes);
+    if (left <= maxPayload) return { id, left };
+    this.#trunk.destroy(new Error(`a piece of ${left} bytes exceeds the limit of ${maxPayload}`));
+    return undefined;
+  }
+
+  #close(error?: Error): void {
+    const streams = [...this.#streams.values()];
+    this.#streams.clear();
+    for (const stream of streams) stream.destroy(error);
+  }
+}
+
+interface Trunk {
+  send(chunk: Buffer, done: Done): void;
+  wanted(): void;
+  closed(): void;
+}
+
+class MultiplexedStream extends Duplex {
+  readonly id: number;
+  readonly #trunk: Trunk;
+
+  constructor(id: number, trunk: Trunk) {
+    super({ allowHalfOpen: false });
+    this.id = id;
+    this.#trunk = trunk;
+    this.on("error", () => {});
+  }
+
+  /** Whether there is room for more. */
+  deliver(chunk: Buffer): boolean {
+    return this.destroyed || chunk.length === 0 || this.push(chunk);
+  }
+
+  override _read(): void {
+    this.#trunk.wanted();
+  }
+
+  override _write(chunk: Buffer, _encoding: BufferEncoding, done: Done): void {
+    this.#trunk.send(chunk, done);
+  }
+
+  override _destroy(error: Error | null, done: Done): void {
+    this.#trunk.closed();
+    done(error);
+  }
+}
