@@ -36,7 +36,7 @@ export class ProgressBars implements ProgressDisplay {
       line.began = now;
       line.from = progress.offset ?? 0n;
     }
-    if (!moving.has(progress.stage)) line.ended ??= now;
+    if (isSettled(progress)) line.ended ??= now;
     // Later stages do not repeat who served it.
     const served = progress.served ?? line.progress.served;
     line.progress = served === undefined ? progress : { ...progress, served };
@@ -53,7 +53,7 @@ export class ProgressBars implements ProgressDisplay {
   #begin(line: Line, now: number): void {
     line.began = now;
     line.from = line.progress.offset ?? 0n;
-    line.ended = moving.has(line.progress.stage) ? undefined : now;
+    line.ended = isSettled(line.progress) ? now : undefined;
   }
 
   #redraw(last = false): void {
@@ -67,6 +67,11 @@ export class ProgressBars implements ProgressDisplay {
     this.#stream.write(`${up}\r${text}\x1b[J`);
     this.#drawn = lines.length;
   }
+}
+
+/** Whether no bytes are to come any more: a transfer that nobody saw moving took as long as it waited. */
+function isSettled({ stage }: TransferProgress): boolean {
+  return !moving.has(stage) && stage !== "waiting";
 }
 
 /** One row: name, bar, bytes, rate, time left, host. */
@@ -85,7 +90,9 @@ export function formatLine(line: Line, columns: number, now: number): string {
   const seconds = Math.max(0.001, (now - line.began) / 1000);
   const rate = Number(offset - line.from) / seconds;
   const left = rate > 0 && total > 0n ? formatClock(Number(total - offset) / rate) : "";
-  const text = `${label} ${bar(offset, total)} ${formatBytes(offset)}/${formatBytes(total)}  ${formatBytes(rate)}/s  ${left.padEnd(6)} ${servedText(progress)}`;
+  const moved = `${formatBytes(offset)}/${formatBytes(total)}`.padStart(20);
+  const speed = rate > 0 ? `${formatBytes(rate)}/s` : "";
+  const text = `${label} ${bar(offset, total)} ${moved} ${speed.padStart(12)}  ${left.padEnd(6)} ${servedText(progress)}`;
   return text.trimEnd().slice(0, columns - 1);
 }
 
@@ -93,7 +100,8 @@ function sizeAndRate({ progress, began, ended, from }: Line, now: number): strin
   const size = progress.descriptor?.size ?? 0n;
   const seconds = Math.max(0.001, ((ended ?? now) - began) / 1000);
   const moved = Number(size - from);
-  return `${formatBytes(size).padStart(9)} ${`${formatBytes(moved / seconds)}/s`.padStart(12)} `;
+  const speed = moved > 0 ? `${formatBytes(moved / seconds)}/s` : "";
+  return `${formatBytes(size).padStart(9)} ${speed.padStart(12)} `;
 }
 
 function bar(offset: bigint, total: bigint): string {
