@@ -10,7 +10,6 @@ import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
 import { CloneFlag, setInterfaceUp, unshare } from "@ctrd/sys";
 import type { Cli } from "./support/cli.ts";
 import { cliOf } from "./support/cli.ts";
-import type { CommandOptions, CommandResult } from "./support/command.ts";
 import { runOk, until } from "./support/command.ts";
 import type { Harness } from "./support/harness.ts";
 import { openHarness } from "./support/harness.ts";
@@ -25,11 +24,10 @@ beforeAll(async () => {
   requirePeers([`${plugins}/bridge`, `${plugins}/portmap`, "iptables", "ip"]);
   unshare(CloneFlag.NewNet);
   setInterfaceUp("lo");
-  process.env["CTRD_NETWORK"] = "";
   process.env["CTRD_CNI_BIN_DIR"] = plugins;
   h = await openHarness("network");
   process.env["CTRD_CNI_CONFIG_DIR"] = h.path("net.d");
-  cli = cliOf(h);
+  cli = cliOf(h, { CTRD_NETWORK: "" });
 });
 afterAll(() => h?.close());
 afterEach(async () => {
@@ -39,8 +37,7 @@ afterEach(async () => {
 });
 
 const ctrd = (...args: string[]): Promise<string> => cli.ctrd(...args);
-const attempt = (args: readonly string[], options?: CommandOptions): Promise<CommandResult> =>
-  cli.attempt(args, options);
+const attempt: Cli["attempt"] = (args, options) => cli.attempt(args, options);
 
 const pins = (): string[] => list("/run/netns").filter((path) => path.includes("/ctrd-"));
 
@@ -234,6 +231,17 @@ test("6: what fails leaves nothing", async () => {
   expect(await ctrd("run", "--rm", h.image, "echo", "works")).toBe("works\n");
   rmSync(h.path("net.d/bad.conflist"));
   expect(readdirSync(h.path("net.d"))).toEqual(before);
+});
+
+test("6: a firewall that was loaded again keeps nothing from stopping, starting and being removed", async () => {
+  await cli.background("--name", "odd", "-p", "8086:80", h.image, ...server);
+  await answers(8086, "it is");
+  await runOk("sh", ["-c", "iptables -t nat -F; iptables -t nat -X"]);
+  await ctrd("stop", "-t", "0", "odd");
+  await ctrd("start", "odd");
+  await answers(8086, "it is");
+  await runOk("sh", ["-c", "iptables -t nat -F; iptables -t nat -X"]);
+  expect(await attempt(["rm", "-f", "odd"])).toMatchObject({ code: 0, stderr: "" });
 });
 
 test("6: without plugins: no network by default, and a clear error where one is asked for", async () => {
