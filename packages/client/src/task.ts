@@ -7,8 +7,8 @@ import { CheckpointOptions } from "@ctrd/api/types/runc/options/oci";
 import { notFound } from "@ctrd/core/errors";
 import type { Any, Descriptor, Timestamp } from "@ctrd/core/records";
 import type { DeletedProcess, TaskProcess, TaskProcessInfo } from "@ctrd/core/tasks";
-import { jsonAny, linuxResourcesTypeUrl, processTypeUrl, protoAny } from "@ctrd/core/typeurl";
-import type { Process as ProcessSpec } from "@ctrd/oci";
+import { linuxResourcesTypeUrl, processTypeUrl, protoAny } from "@ctrd/core/typeurl";
+import type { Process as ProcessSpec, Resources } from "@ctrd/oci";
 import { encodeSpec } from "@ctrd/oci";
 import type { Client } from "./client.ts";
 import type { IoCreator, ProcessIo } from "./io/process-io.ts";
@@ -126,7 +126,10 @@ export class Task extends ContainerProcess {
     const { resources } = options;
     await this.client.services.taskService.update(this.client.context(options), {
       containerId: this.containerId,
-      resources: resources === undefined ? undefined : jsonAny(linuxResourcesTypeUrl, resources),
+      resources:
+        resources === undefined
+          ? undefined
+          : { typeUrl: linuxResourcesTypeUrl, value: encodeSpec(resources as Resources) },
       annotations: labelsOf(options.annotations),
     });
   }

@@ -5,6 +5,7 @@
  */
 import { invalidArgument, resourceExhausted } from "@ctrd/core/errors";
 import type { Process, Spec } from "./spec.ts";
+import type { Resources } from "./spec-linux.ts";
 
 /** Largest text that {@link decodeSpec} takes. A spec with thousands of mounts and devices is far below. */
 const maxSpecBytes = 8 << 20;
@@ -16,8 +17,8 @@ interface JsonWithSource {
 }
 const json = JSON as unknown as JsonWithSource;
 
-/** The `config.json` of a spec, or the process of an exec as JSON. @throws ContainerdError `invalid-argument` for a number that is not whole, or not exact */
-export function encodeSpec(spec: Spec | Process): Uint8Array {
+/** The `config.json` of a spec, the process of an exec, or the limits of an update as JSON. @throws ContainerdError `invalid-argument` for a number that is not whole, or not exact */
+export function encodeSpec(spec: Spec | Process | Resources): Uint8Array {
   return Buffer.from(
     JSON.stringify(spec, (key, value: unknown) => {
       if (typeof value === "bigint") return json.rawJSON(value.toString());
