@@ -1,6 +1,8 @@
 import { shortReference } from "@ctrd/core/references";
 import type { NameKind } from "./completion.ts";
 import { nameOf, shortId } from "./containers/labels.ts";
+import { configuredNetworks } from "./network/networks.ts";
+import { networkSettings } from "./network/settings.ts";
 import type { Session } from "./session.ts";
 
 /** Names in the daemon that begin so. */
@@ -17,5 +19,7 @@ async function namesOf({ ctx, images, containers, namespaces }: Session, kind: N
       return (await containers.list(ctx, [])).map(({ id, labels }) => nameOf(labels) || shortId(id));
     case "namespace":
       return (await namespaces.list(ctx)).map(({ name }) => name);
+    case "network":
+      return (await configuredNetworks(networkSettings())).flatMap(({ network }) => network?.name ?? []);
   }
 }

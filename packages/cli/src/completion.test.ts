@@ -7,6 +7,7 @@ it.each([
   [["ps", "--"], expect.arrayContaining(["--all", "--json"]), undefined],
   [["namespace", ""], ["ls", "create", "rm", "help"], undefined],
   [["-n", "other", "namespace", "rm", ""], [], "namespace"],
+  [["network", "rm", "b"], [], "network"],
   [["stop", "-t", "3", "we"], [], "container"],
   [["run", "-it", "--name", "x", "busy"], [], "image"],
   [["container-"], [], undefined],

@@ -34,7 +34,7 @@ export function printCompletion(shell: string): void {
 }
 
 /** What a name in the place of an argument is a name of. */
-export type NameKind = "container" | "image" | "namespace";
+export type NameKind = "container" | "image" | "namespace" | "network";
 
 /** What can stand in place of the last word. */
 export interface Candidates {
@@ -96,5 +96,6 @@ function fitting(words: readonly string[], beginning: string): string[] {
 function nameKindOf([first = "", second = ""]: readonly string[]): NameKind | undefined {
   if (imageCommands.has(first)) return "image";
   if (containerCommands.has(first)) return "container";
+  if (first === "network" && ["rm", "inspect"].includes(second)) return "network";
   return first === "namespace" && second === "rm" ? "namespace" : undefined;
 }
