@@ -7,8 +7,9 @@ import type { Cli } from "./support/cli.ts";
 import { cliOf } from "./support/cli.ts";
 import { describe as describeResult, until } from "./support/command.ts";
 import { openHarness, type Harness } from "./support/harness.ts";
-import { daemonKind } from "./support/peers.ts";
+import { daemonKind, peerTest } from "./support/peers.ts";
 import { leaveIngest, putBlob, putSnapshot } from "./support/stored-things.ts";
+import { openTerminal } from "./support/terminal.ts";
 
 // Collections only when they are asked for: garbage stays until the test has looked at it.
 const config = '[plugins."io.containerd.gc.v1.scheduler"]\npause_threshold = 0.000000001\nmutation_threshold = 0\n';
@@ -224,6 +225,16 @@ describe.each(["ctrd", "containerd"] as const)("6.4: on %s", (kind) => {
     expect(await cli.ctrd("ps", "-a", "--format", "{{.Names}}")).toBe("running\n");
     expect(await cli.ctrd("images", "--format", "{{.Name}}")).toBe(`${h.image}\n`);
     await cli.ctrd("rm", "-f", "running");
+  });
+
+  peerTest("system prune: asks on a terminal", ["tmux"], async () => {
+    await using terminal = await openTerminal(h.path("tmux"), 100, 30);
+    for (const [name, value] of Object.entries(cli.env)) await terminal.type(`export ${name}=${value}`);
+    await terminal.type(`clear; ${cli.command.join(" ")} system prune --all`);
+    await terminal.waitFor(/This removes[^]*no container of it was made of[^]*Go on\? \[y\/N\]/);
+    await terminal.type("n");
+    await terminal.waitFor(/Nothing was removed\./);
+    expect(await cli.ctrd("images", "--format", "{{.Name}}")).toBe(`${h.image}\n`);
   });
 });
 
