@@ -121,6 +121,24 @@ test("4: gzip made of plain layers is unpacked by umoci; the same conversion giv
   expect(sha256(readFileSync(`${layout}-bundle/rootfs/lazy/big`))).toBe(sha256(big));
 });
 
+test("4: archives are saved compressed, with zstd layers as well, and load again in ctr and here", async () => {
+  const reference = pushed("saved");
+  await cli.ctrd("convert", source, reference, "--zstd", "-q");
+  const digestOf = async (): Promise<string> => cli.ctrd("images", reference, "--format", "{{.Digest}}");
+  const before = await digestOf();
+  for (const format of ["zstd", "gzip"]) {
+    await cli.ctrd("save", "--compress", format, "-o", h.path(`saved.${format}`), reference);
+    await cli.ctrd("rmi", reference);
+    expect(await runOk(format, ["-dc", h.path(`saved.${format}`)], { timeoutMs: 20_000 })).toContain("manifest.json");
+    await cli.ctrd("load", "-i", h.path(`saved.${format}`));
+    expect(await digestOf()).toBe(before);
+  }
+  await runOk("zstd", ["-q", "-d", "--rm", h.path("saved.zstd"), "-o", h.path("saved.tar")]);
+  await using real = await startContainerd();
+  expect(await runOk("ctr", ["--address", real.address, "images", "import", h.path("saved.tar")])).toContain(reference);
+  await cli.ctrd("rmi", reference);
+});
+
 test("4: convert says what is wrong", async () => {
   const fails = async (...args: string[]): Promise<string> => {
     const { code, stderr } = await cli.attempt(["convert", ...args]);

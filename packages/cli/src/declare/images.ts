@@ -105,6 +105,7 @@ function declareNames(program: Command): void {
 function declareArchives(program: Command): void {
   const save = declare(program, "save <image...>", "write images to an archive")
     .option("-o, --output <file>", "file; standard output otherwise")
+    .option("--compress [format]", "zstd (the usual) or gzip")
     .option("--platform <platform...>", "only these of an index")
     .option("--all-platforms", "everything that is here");
   save.action((images: string[], flags: SaveFlags) =>

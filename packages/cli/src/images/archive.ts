@@ -5,7 +5,9 @@
  */
 import { createReadStream, createWriteStream } from "node:fs";
 import { rename, rm } from "node:fs/promises";
+import { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
+import { createGzip, createZstdCompress } from "node:zlib";
 import { completeReference, shortReference } from "@ctrd/core/references";
 import { CommandFailure } from "../failure.ts";
 import type { Session } from "../session.ts";
@@ -18,6 +20,7 @@ export interface SaveFlags {
   output?: string;
   platform?: string[];
   allPlatforms?: boolean;
+  compress?: string | true;
 }
 
 /** Runs `ctrd save`. A file is there whole or not at all. */
@@ -27,6 +30,9 @@ export async function save(session: Session, names: readonly string[], flags: Sa
   if (output === undefined && process.stdout.isTTY) {
     throw new CommandFailure("an archive is nothing for a terminal", { remedy: "use --output FILE, or a pipe" });
   }
+  if (![undefined, true, "zstd", "gzip"].includes(flags.compress)) {
+    throw new CommandFailure(`--compress is zstd or gzip, got "${String(flags.compress)}"`);
+  }
   const images = [];
   for (const name of names) images.push((await findImage(session, name)).name);
   const archive = session.client.export(images, {
@@ -34,18 +40,26 @@ export async function save(session: Session, names: readonly string[], flags: Sa
     ...(platform === undefined ? {} : { platform: matcherOf(platform) }),
     ...(flags.allPlatforms === true ? { platform: "all" } : {}),
   });
+  const written = compressed(archive, flags.compress);
   if (output === undefined || output === "-") {
-    await pipeline(archive, process.stdout, { end: false, signal });
+    await pipeline(written, process.stdout, { end: false, signal });
     return;
   }
   const temporary = `${output}.${process.pid}.part`;
   try {
-    await pipeline(archive, createWriteStream(temporary), { signal });
+    await pipeline(written, createWriteStream(temporary), { signal });
     await rename(temporary, output);
   } catch (error) {
     await rm(temporary, { force: true });
     throw error;
   }
+}
+
+/** The archive as `--compress` wants it. */
+function compressed(archive: AsyncIterable<Buffer>, format: string | true | undefined): AsyncIterable<Buffer> {
+  if (format === undefined) return archive;
+  const compressor = format === "gzip" ? createGzip() : createZstdCompress();
+  return Readable.from(archive, { objectMode: false }).compose(compressor) as AsyncIterable<Buffer>;
 }
 
 /** Flags of `ctrd load`. */

@@ -112,5 +112,5 @@ class ZstdFrames {
 /** What the source failed with is told as it is. */
 function damaged(compression: string, error: unknown): Error {
   if (error instanceof ContainerdError) return error;
-  return invalidArgument(`layer: ${compression}: ${messageOf(error)}`, { cause: error });
+  return invalidArgument(`${compression}: ${messageOf(error)}`, { cause: error });
 }
