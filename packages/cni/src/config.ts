@@ -23,11 +23,26 @@ export interface NetworkConfig {
   readonly cniVersion: CniVersion;
   readonly disableCheck: boolean;
   readonly disableGc: boolean;
+  /** Whether files of plugins beside the configuration are left out; see `readNetwork`. */
+  readonly onlyInlinedPlugins: boolean;
   readonly plugins: readonly PluginConfig[];
   /** The whole file, whose other keys are its author's. */
   readonly document: JsonObject;
   /** Where it was read from; for messages. */
   readonly source: string;
+}
+
+/** Reads the configuration of a further plugin of a network. @throws ContainerdError as {@link parseNetworkConfig} */
+export function parsePluginConfig(text: string, source: string): PluginConfig {
+  return pluginOf(parseJson(text, source), "", source);
+}
+
+function parseJson(text: string, source: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch (error) {
+    throw wrong(source, `it is not JSON: ${messageOf(error)}`, error);
+  }
 }
 
 /**
@@ -37,12 +52,7 @@ export interface NetworkConfig {
  * @throws ContainerdError `invalid-argument` that names the source and the key
  */
 export function parseNetworkConfig(text: string, source: string): NetworkConfig {
-  let document: unknown;
-  try {
-    document = JSON.parse(text);
-  } catch (error) {
-    throw wrong(source, `it is not JSON: ${messageOf(error)}`, error);
-  }
+  const document = parseJson(text, source);
   if (!isObject(document)) throw wrong(source, `it is ${kindOfJson(document)}, not an object`);
   const single = document["plugins"] === undefined;
   if (single && document["type"] === undefined) {
@@ -53,6 +63,7 @@ export function parseNetworkConfig(text: string, source: string): NetworkConfig 
     cniVersion: versionOf(document, source),
     disableCheck: flagOf(document, "disableCheck", source),
     disableGc: flagOf(document, "disableGC", source),
+    onlyInlinedPlugins: single || flagOf(document, "loadOnlyInlinedPlugins", source),
     plugins: single ? [pluginOf(document, "", source)] : pluginsOf(document["plugins"], source),
     document,
     source,
@@ -99,7 +110,9 @@ function pluginsOf(value: unknown, source: string): PluginConfig[] {
 }
 
 function pluginOf(value: unknown, key: string, source: string): PluginConfig {
-  if (!isObject(value)) throw wrong(source, `"${key}" must be an object, got ${kindOfJson(value)}`);
+  if (!isObject(value)) {
+    throw wrong(source, `${key === "" ? "it" : `"${key}"`} must be an object, got ${kindOfJson(value)}`);
+  }
   const { type, capabilities, ipam } = value;
   const at = (name: string): string => (key === "" ? name : `${key}.${name}`);
   if (typeof type !== "string") throw wrong(source, `"${at("type")}" must be a string, got ${kindOfJson(type)}`);

@@ -54,6 +54,23 @@ describe("a directory", () => {
     await expect(loadNetworks(dir.path)).rejects.toThrow(/15-bad.conf: network "a" is also in .*10-a.conflist/);
   });
 
+  it("may hold plugins of a list in files of their own", async () => {
+    const list = { cniVersion: "1.1.0", name: "n", plugins: [{ type: "bridge" }] };
+    const path = join(dir.path, "n.conflist");
+    await writeFile(path, JSON.stringify(list));
+    await mkdir(join(dir.path, "n"));
+    for (const name of ["20-b.conf", "10-a.conf", "30-c.txt"]) {
+      await writeFile(join(dir.path, "n", name), JSON.stringify({ type: name.slice(3, 4) }));
+    }
+    const types = async (): Promise<string[]> =>
+      (await loadNetworks(dir.path)).flatMap(({ plugins }) => plugins.map(({ type }) => type));
+    expect(await types()).toEqual(["bridge", "a", "b"]);
+    await writeFile(join(dir.path, "n/10-a.conf"), "[]");
+    await expect(types()).rejects.toThrow(/n\/10-a.conf: it must be an object, got a list/);
+    await writeFile(path, JSON.stringify({ ...list, loadOnlyInlinedPlugins: true }));
+    expect(await types()).toEqual(["bridge"]);
+  });
+
   it("without networks is named", async () => {
     await expect(loadNetworks(dir.path)).rejects.toMatchObject({
       kind: "not-found",

@@ -4,10 +4,10 @@
  * @module
  */
 import { readdir, readFile } from "node:fs/promises";
-import { extname, join } from "node:path";
+import { dirname, extname, join } from "node:path";
 import { errnoOf, invalidArgument, messageOf, notFound, permissionDenied } from "@ctrd/core/errors";
-import type { NetworkConfig } from "./config.ts";
-import { parseNetworkConfig } from "./config.ts";
+import type { NetworkConfig, PluginConfig } from "./config.ts";
+import { parseNetworkConfig, parsePluginConfig } from "./config.ts";
 
 const extensions = new Set([".conf", ".conflist", ".json"]);
 
@@ -47,11 +47,39 @@ async function namesIn(directory: string): Promise<string[]> {
   }
 }
 
-/** Reads the network of one file. @throws ContainerdError that names the file */
+/**
+ * Reads the network of one file. The plugins of a list are followed by those in files of their own,
+ * `<network>/*.conf` beside it, unless the list says `loadOnlyInlinedPlugins`.
+ *
+ * @throws ContainerdError that names the file
+ */
 export async function readNetwork(file: string): Promise<NetworkConfig> {
-  let text: string;
+  const network = parseNetworkConfig(await readText(file), file);
+  if (network.onlyInlinedPlugins) return network;
+  const directory = join(dirname(file), network.name);
+  const more: PluginConfig[] = [];
+  for (const name of (await pluginFilesIn(directory)).toSorted()) {
+    const path = join(directory, name);
+    more.push(parsePluginConfig(await readText(path), path));
+  }
+  if (more.length === 0) return network;
+  const plugins = [...network.plugins, ...more];
+  // What is kept of an attachment must tell all that was done.
+  return { ...network, plugins, document: { ...network.document, plugins, loadOnlyInlinedPlugins: true } };
+}
+
+async function pluginFilesIn(directory: string): Promise<string[]> {
   try {
-    text = await readFile(file, "utf8");
+    return (await readdir(directory)).filter((name) => extname(name) === ".conf");
+  } catch (error) {
+    if (["ENOENT", "ENOTDIR"].includes(errnoOf(error) ?? "")) return [];
+    throw error;
+  }
+}
+
+async function readText(file: string): Promise<string> {
+  try {
+    return await readFile(file, "utf8");
   } catch (error) {
     const message = `network configuration ${file}: ${messageOf(error)}`;
     switch (errnoOf(error)) {
@@ -64,5 +92,4 @@ export async function readNetwork(file: string): Promise<NetworkConfig> {
         throw error;
     }
   }
-  return parseNetworkConfig(text, file);
 }
