@@ -19,6 +19,9 @@ export const stargzGrpc: string = process.env["CTRD_STARGZ_GRPC"] ?? `${reposito
 /** containerd's command line for people, which tools/setup-host.sh builds. */
 export const nerdctl: string = process.env["CTRD_NERDCTL"] ?? `${repository}/.host/bin/nerdctl`;
 
+/** The command line of CRI, which tools/setup-host.sh builds. */
+export const crictl: string = process.env["CTRD_CRICTL"] ?? `${repository}/.host/bin/crictl`;
+
 /** What decrypts layers for a daemon; tools/setup-host.sh builds it. */
 export const ctdDecoder: string = process.env["CTRD_CTD_DECODER"] ?? `${repository}/.host/bin/ctd-decoder`;
 
@@ -34,6 +37,7 @@ const remedies: Record<string, string> = {
   "mount.fuse3": "apt-get install fuse3",
   [ctr2]: "tools/setup-host.sh, or set CTRD_CTR2",
   [nerdctl]: "tools/setup-host.sh, or set CTRD_NERDCTL",
+  [crictl]: "tools/setup-host.sh, or set CTRD_CRICTL",
   [ctdDecoder]: "tools/setup-host.sh, or set CTRD_CTD_DECODER",
   skopeo: "apt-get install skopeo",
   [stargzGrpc]: "tools/setup-host.sh, or set CTRD_STARGZ_GRPC",

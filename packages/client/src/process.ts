@@ -234,6 +234,7 @@ export abstract class ContainerProcess implements AsyncDisposable {
       const level = ["not-found", "failed-precondition", "canceled"].includes(kindOf(error)) ? "debug" : "warn";
       this.client.log[level]({ process: this.what, err: messageOf(error) }, "stdin not closed");
     }
+    this.#io.releaseStdin();
   }
 }
 

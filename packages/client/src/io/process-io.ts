@@ -17,6 +17,8 @@ export interface ProcessIo {
   readonly stderr: Readable | undefined;
   /** Resolves when our end of stdin was ended; the process then has to be told. Never when there is none. */
   readonly stdinEnded: Promise<void>;
+  /** The process was told of the end of stdin: what keeps it open is closed. Until then nothing written is lost. */
+  releaseStdin(): void;
   /** Resolves when all output was read and handed on. Output that nobody reads is thrown away from now on. */
   drained(): Promise<void>;
   /** Resolves when for a while nothing has come and nothing waits to be taken, or when `signal` aborts. */
@@ -49,6 +51,7 @@ export function unpipedIo(stdio: TaskStdio): ProcessIo {
     stdout: undefined,
     stderr: undefined,
     stdinEnded: new Promise(() => {}),
+    releaseStdin: () => {},
     drained: async () => {},
     quiet: async () => {},
     cancel: () => {},

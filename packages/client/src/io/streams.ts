@@ -6,6 +6,7 @@
 import { messageOf } from "@ctrd/core/errors";
 import type { Logger } from "@ctrd/core/log";
 import type { TaskStdio } from "@ctrd/core/tasks";
+import { closeSync, constants, openSync } from "node:fs";
 import type { Socket } from "node:net";
 import type { Readable, Writable } from "node:stream";
 import { finished } from "node:stream/promises";
@@ -96,6 +97,10 @@ class PipedIo implements ProcessIo {
     const output = new Output(path, sink, log);
     this.#outputs.push(output);
     return sink === true ? output.socket : undefined;
+  }
+
+  releaseStdin(): void {
+    this.#input?.release();
   }
 
   async drained(): Promise<void> {
@@ -190,10 +195,13 @@ class Input {
   readonly #source: Readable | undefined;
   readonly #path: string;
   readonly #log: Logger;
+  #keeper: number | undefined;
 
   constructor(path: string, source: true | Readable, log: Logger) {
     [this.#path, this.#log] = [path, log];
     this.socket = openInput(path);
+    // What was written is gone when nobody has the FIFO open any more: the shim may come after our end has ended.
+    this.#keeper = openSync(path, constants.O_RDWR | constants.O_NONBLOCK);
     this.ended = new Promise((resolve) => void this.socket.once("finish", () => resolve()));
     this.socket.on("error", (error) => log.debug({ path, err: messageOf(error) }, "stdin cannot be written"));
     this.#source = source === true ? undefined : source;
@@ -214,5 +222,11 @@ class Input {
       this.#source.pause();
     }
     this.socket.destroy();
+    this.release();
+  }
+
+  release(): void {
+    if (this.#keeper !== undefined) closeSync(this.#keeper);
+    this.#keeper = undefined;
   }
 }
