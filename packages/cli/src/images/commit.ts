@@ -46,11 +46,11 @@ export function parseChange(text: string): (config: Config) => Config {
       return set("Cmd", commandOf(value));
     case "ENTRYPOINT":
       // What followed the old program is no arguments of the new one.
-      return (config) => ({ ...config, Entrypoint: commandOf(value), Cmd: null });
+      return setAll({ Entrypoint: commandOf(value), Cmd: null });
     case "ENV":
-      return (config) => ({ ...config, Env: withVariable(config["Env"], pairOf(text, value)) });
+      return setVariable(pairOf(text, value));
     case "LABEL":
-      return add("Labels", () => [pairOf(text, value)]);
+      return add("Labels", [pairOf(text, value)]);
     case "USER":
       return set("User", value);
     case "WORKDIR":
@@ -58,11 +58,15 @@ export function parseChange(text: string): (config: Config) => Config {
     case "STOPSIGNAL":
       return set("StopSignal", value);
     case "EXPOSE":
-      return add("ExposedPorts", () =>
+      return add(
+        "ExposedPorts",
         value.split(/\s+/).map((port) => [port.includes("/") ? port : `${port}/tcp`, {}]),
       );
     case "VOLUME":
-      return add("Volumes", () => listOf(value, value.split(/\s+/)).map((path) => [path, {}]));
+      return add(
+        "Volumes",
+        listOf(value, value.split(/\s+/)).map((path) => [path, {}]),
+      );
     default:
       throw new CommandFailure(`commit: cannot make the change ${JSON.stringify(text)}`, {
         remedy: "CMD, ENTRYPOINT, ENV, EXPOSE, LABEL, STOPSIGNAL, USER, VOLUME, WORKDIR and a value",
@@ -71,12 +75,24 @@ export function parseChange(text: string): (config: Config) => Config {
 }
 
 function set(key: string, value: unknown): (config: Config) => Config {
-  return (config) => ({ ...config, [key]: value });
+  return setAll({ [key]: value });
 }
 
-function add(key: string, entries: () => readonly (readonly [string, unknown])[]): (config: Config) => Config {
-  const added = Object.fromEntries(entries());
+function setAll(values: Config): (config: Config) => Config {
+  return (config) => ({ ...config, ...values });
+}
+
+function add(key: string, entries: readonly (readonly [string, unknown])[]): (config: Config) => Config {
+  const added = Object.fromEntries(entries);
   return (config) => ({ ...config, [key]: { ...(config[key] as object | null | undefined), ...added } });
+}
+
+function setVariable([name, value]: readonly [string, string]): (config: Config) => Config {
+  return (config) => {
+    const env: unknown[] = Array.isArray(config["Env"]) ? config["Env"] : [];
+    const others = env.filter((entry) => typeof entry === "string" && !entry.startsWith(`${name}=`));
+    return { ...config, Env: [...others, `${name}=${value}`] };
+  };
 }
 
 /** A command: a JSON list, or what the shell runs. */
@@ -103,9 +119,4 @@ function pairOf(text: string, value: string): [string, string] {
   const [, name = "", rest = ""] = /^([^\s=]+)(?:=|\s+)(.*)$/s.exec(value) ?? [];
   if (name === "") throw new CommandFailure(`commit: ${JSON.stringify(text)} needs name=value`);
   return [name, rest.replace(/^(["'])(.*)\1$/s, "$2")];
-}
-
-function withVariable(env: unknown, [name, value]: [string, string]): string[] {
-  const others = Array.isArray(env) ? env.filter((entry): entry is string => typeof entry === "string") : [];
-  return [...others.filter((entry) => !entry.startsWith(`${name}=`)), `${name}=${value}`];
 }

@@ -4,12 +4,9 @@
  * @module
  */
 
-/** Bytes of a footer. */
-export const footerSize = 51;
-
 const magic = "STARGZ";
 
-/** @param tocOffset where the member of the table begins in the layer */
+/** 51 bytes. @param tocOffset where the member of the table begins in the layer */
 export function formatFooter(tocOffset: number): Buffer {
   const field = Buffer.from(`${tocOffset.toString(16).padStart(16, "0")}${magic}`, "latin1");
   // RFC 1952: magic, deflate, a flag for the extra field, no time, no hints, unknown system.
