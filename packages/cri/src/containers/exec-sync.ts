@@ -16,6 +16,8 @@ import { makeExec } from "./exec.ts";
 
 /** Bytes kept of each stream. */
 const maxOutput = 16 << 20;
+/** Bytes of both in an answer: clients take messages of 16 MiB, and what is more would be none at all. */
+const maxAnswer = maxOutput - 1024;
 /** How long output of what the program has left behind is taken, when the configuration does not say. */
 const maxDrainMs = 10_000;
 
@@ -29,10 +31,16 @@ export async function execSync(cri: Cri, ctx: CallContext, request: ExecSyncRequ
     await process.start({ signal: ctx.signal });
     const { exitCode } = await endOf(process, ctx, Number(request.timeout));
     await drain(process, millisOf(cri.config.drain_exec_sync_io_timeout, 0));
-    return { stdout: stdout.data, stderr: stderr.data, exitCode };
+    return { ...fitting(stdout.data, stderr.data), exitCode };
   } finally {
     await process[Symbol.asyncDispose]();
   }
+}
+
+/** The beginning of both, as much as an answer holds; neither takes the place of the other. */
+function fitting(stdout: Buffer, stderr: Buffer): { stdout: Buffer; stderr: Buffer } {
+  const errors = stderr.subarray(0, Math.max(maxAnswer - stdout.length, maxAnswer / 2));
+  return { stdout: stdout.subarray(0, maxAnswer - errors.length), stderr: errors };
 }
 
 /** Waits for the end; kills the program when it takes too long, or nobody waits any more. */
