@@ -2,10 +2,11 @@
 import { chmod, mkdir, mkdtemp, readdir, rm, writeFile } from "node:fs/promises";
 import { lstatSync, readdirSync } from "node:fs";
 import { join } from "node:path";
-import { connect, nullIo } from "@ctrd/client";
+import { connect, fromDaemon, nullIo } from "@ctrd/client";
 import type { Client } from "@ctrd/client";
 import { withImageConfig } from "@ctrd/oci";
 import { createRegistryResolver, registryHosts } from "@ctrd/registry";
+import { builtins, startDaemon } from "@ctrd/server";
 import { buildImage, busyboxImage, pushImage, startCtrd, writeOciLayout } from "@ctrd/testkit/fixtures";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { run, runOk, type CommandResult } from "./support/command.ts";
@@ -97,6 +98,34 @@ describe("image verifiers", () => {
     await verifier("2", "exit 0");
     await chmod(join(own, "verifiers", "2"), 0o600);
     await expectRefused(/verifiers\/2 .*EACCES/);
+  });
+
+  test("7: are asked as well when a client in the daemon's process pulls, as CRI does; a client may have its own", async () => {
+    await verifier("1", "echo not here; exit 1");
+    const reference = await pushImage(h.registry, "e2e/embedded", "1", await image());
+    const path = h.path("embedded");
+    const plugins = {
+      "io.containerd.server.v1.grpc": { address: `${path}/d.sock` },
+      "io.containerd.image-verifier.v1.bindir": { bin_dir: join(own, "verifiers") },
+    };
+    const daemon = await startDaemon({
+      plugins: builtins,
+      config: { root: `${path}/root`, state: `${path}/state`, plugins },
+    });
+    try {
+      const resolver = createRegistryResolver({ hosts: registryHosts({ defaultScheme: "http" }) });
+      const refused = { kind: "permission-denied", message: expect.stringContaining("1 (exit code 1): not here") };
+      await using inside = fromDaemon(daemon, { namespace: h.daemon.namespace, resolver });
+      await expect(inside.pull(reference)).rejects.toMatchObject(refused);
+      expect((await inside.pull(reference, { verifiers: new Map() })).name).toBe(reference);
+    } finally {
+      await daemon.stop();
+    }
+    const mine = { verifyImage: async () => ({ ok: false, reason: "I do not want it" }) };
+    await expect(client.pull(reference, { verifiers: new Map([["mine", mine]]) })).rejects.toMatchObject({
+      kind: "permission-denied",
+      message: expect.stringMatching(/"mine" refuses .* I do not want it/),
+    });
     for (const name of await readdir(join(own, "verifiers"))) await rm(join(own, "verifiers", name));
   });
 });

@@ -9,6 +9,7 @@ import type { CallContext } from "@ctrd/core/context";
 import { createContext } from "@ctrd/core/context";
 import { canceled } from "@ctrd/core/errors";
 import type { Envelope } from "@ctrd/core/events";
+import type { ImageVerifier } from "@ctrd/core/image-verifier";
 import type { Image as ImageRecord } from "@ctrd/core/images";
 import type { Logger } from "@ctrd/core/log";
 import { silentLogger } from "@ctrd/core/log";
@@ -52,12 +53,16 @@ export interface ClientOptions {
   readonly platform?: string | Platform;
   /** Directory for the FIFOs of processes; containerd's own, `/run/containerd/fifo`, when absent. */
   readonly fifoDirectory?: string;
+  /** Asked before every pull that names no other, by name; for a daemon in this process its own when absent. */
+  readonly verifiers?: ReadonlyMap<string, ImageVerifier>;
 }
 
 /** Where a client gets its services from. */
 export interface Backend {
   readonly services: ClientServices;
   isServing(ctx: CallContext): Promise<boolean>;
+  /** Those of a daemon in this process. */
+  verifiers?(): ReadonlyMap<string, ImageVerifier>;
   close(): void;
 }
 
@@ -282,6 +287,11 @@ export class Client implements AsyncDisposable {
   /** The resolver that pulls and pushes use unless they are given another. */
   resolver(): Promise<Resolver> {
     return this.#shared.resolver();
+  }
+
+  /** The image verifiers that a pull asks unless it is given others. */
+  get verifiers(): ReadonlyMap<string, ImageVerifier> | undefined {
+    return this.#options.verifiers ?? this.#shared.backend.verifiers?.();
   }
 
   /** Ends all calls under way and the connection; other views of this client end as well. */

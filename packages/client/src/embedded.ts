@@ -6,6 +6,7 @@
 import type { CallContext } from "@ctrd/core/context";
 import { failedPrecondition, notImplemented } from "@ctrd/core/errors";
 import { EventPlugin } from "@ctrd/core/events";
+import { ImageVerifierPlugin } from "@ctrd/core/image-verifier";
 import { LeasePlugin } from "@ctrd/core/leases";
 import { MetadataPlugin } from "@ctrd/core/metadata";
 import type { PluginRef, PluginType } from "@ctrd/core/plugin";
@@ -46,6 +47,8 @@ export interface EmbeddedDaemon {
 export function fromDaemon(daemon: EmbeddedDaemon, options: ClientOptions & ServiceOverrides = {}): Client {
   return new Client(options, {
     services: joinServices(daemonServices(daemon), options),
+    verifiers: () =>
+      new Map(daemon.getAll(ImageVerifierPlugin).map((one, index) => [`${index + 1} of the daemon`, one])),
     isServing: async () => daemon.getAll(MetadataPlugin).length > 0,
     close: () => {},
   });

@@ -34,7 +34,7 @@ export interface PullImageOptions extends Abortable {
   /** Most contents at a time; unlimited when 0 or absent. */
   readonly maxConcurrentDownloads?: number;
   readonly progress?: ProgressListener;
-  /** Asked by name, one after the other, before anything is fetched; the first that refuses fails the pull. */
+  /** Asked by name, in order, before anything is fetched; the first that refuses fails the pull. The client's when absent. */
   readonly verifiers?: ReadonlyMap<string, ImageVerifier>;
 }
 
@@ -66,7 +66,8 @@ export async function openDefaultResolver(log: Logger): Promise<Resolver> {
 
 export async function pull(client: Client, reference: string, options: PullImageOptions): Promise<Image> {
   const ctx = client.context(options);
-  const { platform, imageHandler, imageHandlerWrapper, maxConcurrentDownloads, progress, verifiers } = options;
+  const { platform, imageHandler, imageHandlerWrapper, maxConcurrentDownloads, progress } = options;
+  const verifiers = options.verifiers ?? client.verifiers;
   return reported(`pull ${reference}`, ctx.signal, async () => {
     const snapshotter = options.snapshotter ?? (await client.defaultSnapshotter(options));
     const { contentStore: content, diffService: applier, leasesService: leases, snapshotters } = client.services;

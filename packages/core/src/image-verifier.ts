@@ -4,7 +4,8 @@
  * @module
  */
 import type { CallContext } from "./context.ts";
-import type { PluginType } from "./plugin/index.ts";
+import { failedPrecondition } from "./errors.ts";
+import type { InitContext, PluginType } from "./plugin/index.ts";
 import { pluginType } from "./plugin/index.ts";
 import type { Descriptor } from "./records.ts";
 
@@ -25,4 +26,15 @@ export interface ImageVerifier {
    * @throws when it cannot tell: the pull then fails as well
    */
   verifyImage(ctx: CallContext, name: string, target: Descriptor): Promise<Judgement>;
+}
+
+/**
+ * The verifiers of a daemon by their ids, for a plugin that pulls and requires {@link ImageVerifierPlugin} optionally.
+ *
+ * @throws ContainerdError `failed-precondition` when one has failed: images that nobody can judge must not come in
+ */
+export function workingVerifiers(ic: Pick<InitContext, "plugins" | "getById">): ReadonlyMap<string, ImageVerifier> {
+  const broken = ic.plugins().find(({ type, state }) => type === ImageVerifierPlugin.name && state === "failed");
+  if (broken === undefined) return ic.getById(ImageVerifierPlugin);
+  throw failedPrecondition(`image verifier "${broken.id}" has failed, and nothing is pulled without it; disable it`);
 }

@@ -6,6 +6,7 @@
 import { dirname, join } from "node:path";
 import type { Client } from "@ctrd/client";
 import { fromDaemon } from "@ctrd/client";
+import { workingVerifiers } from "@ctrd/core/image-verifier";
 import type { InitContext } from "@ctrd/core/plugin";
 import type { SandboxController } from "@ctrd/core/sandboxes";
 import { SandboxControllerPlugin } from "@ctrd/core/sandboxes";
@@ -61,7 +62,7 @@ export async function openService(ic: InitContext<StreamingConfig>): Promise<Ope
 /** A client in the namespace of CRI. It ends with the daemon. */
 function criClient(ic: InitContext<unknown>): Client {
   const daemon = { find: ic.find.bind(ic), getAll: ic.getAll.bind(ic) };
-  const client = fromDaemon(daemon, { namespace: criNamespace, log: ic.log });
+  const client = fromDaemon(daemon, { namespace: criNamespace, log: ic.log, verifiers: workingVerifiers(ic) });
   ic.signal.addEventListener("abort", () => client.close(), { once: true });
   return client;
 }

@@ -1,7 +1,9 @@
 /** Services of the daemon that the plugins use through a client. */
 import { EventPlugin } from "@ctrd/core/events";
+import { ImageVerifierPlugin } from "@ctrd/core/image-verifier";
 import { LeasePlugin } from "@ctrd/core/leases";
 import type { Requirement } from "@ctrd/core/plugin";
+import { optional } from "@ctrd/core/plugin";
 import { SandboxStorePlugin } from "@ctrd/core/sandboxes";
 import {
   ContainersService,
@@ -24,4 +26,5 @@ export const clientServices: readonly Requirement[] = [
   EventPlugin,
   LeasePlugin,
   SandboxStorePlugin,
+  optional(ImageVerifierPlugin),
 ];

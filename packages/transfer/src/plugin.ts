@@ -1,4 +1,4 @@
-import { ImageVerifierPlugin } from "@ctrd/core/image-verifier";
+import { ImageVerifierPlugin, workingVerifiers } from "@ctrd/core/image-verifier";
 import { LeasePlugin } from "@ctrd/core/leases";
 import { MetadataPlugin } from "@ctrd/core/metadata";
 import type { AnyRegistration, Registration } from "@ctrd/core/plugin";
@@ -13,7 +13,6 @@ import type { TransferConfig } from "./config.ts";
 import { transferConfig } from "./config.ts";
 import { createTransferService, serveTransfer } from "./index.ts";
 import { grpcStreaming, streaming } from "./streaming-plugins.ts";
-import { verifiersOf } from "./verifiers.ts";
 
 const transfer: Registration<TransferService, TransferConfig> = {
   type: TransferPlugin,
@@ -33,7 +32,7 @@ const transfer: Registration<TransferService, TransferConfig> = {
       maxConcurrentDownloads: ic.config.max_concurrent_downloads,
       maxConcurrentUploads: ic.config.max_concurrent_uploaded_layers,
       defaultSnapshotter: ic.config.default_snapshotter,
-      verifiers: verifiersOf(ic),
+      verifiers: workingVerifiers(ic),
     });
   },
 };
