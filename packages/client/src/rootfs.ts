@@ -33,8 +33,12 @@ export async function withMountedRootfs<T>(
   }
 }
 
-/** The same mount without a way to write. An overlay loses its upper directory, which must not be mounted twice. */
-function readOnly(mount: Mount): Mount {
+/**
+ * The same mount without a way to write. An overlay loses its upper directory, which must not be mounted twice. Ids are
+ * not mapped: they are read as the image has them.
+ */
+function readOnly(given: Mount): Mount {
+  const mount = { ...given, options: given.options.filter((option) => !/^[ug]idmap=/.test(option)) };
   const valueOf = (name: string): string | undefined =>
     mount.options.find((option) => option.startsWith(`${name}=`))?.slice(name.length + 1);
   const upper = mount.type === "overlay" ? valueOf("upperdir") : undefined;

@@ -63,7 +63,15 @@ export type { ParsedMountOptions } from "./mount-options.ts";
 export { parseMountOptions } from "./mount-options.ts";
 export type { PathLike } from "./native.ts";
 export { OpenFlag } from "./open-flags.ts";
-export { CloneFlag, pidfdOpen, pidfdSendSignal, prctlSetSubreaper, setns, unshare } from "./processes.ts";
+export {
+  CloneFlag,
+  openOwnerNamespace,
+  pidfdOpen,
+  pidfdSendSignal,
+  prctlSetSubreaper,
+  setns,
+  unshare,
+} from "./processes.ts";
 export { removeTreeAt } from "./remove-tree.ts";
 export type { PeerCredentials } from "./sockets.ts";
 export { peerCredentials, sdNotify, tcpSocket } from "./sockets.ts";

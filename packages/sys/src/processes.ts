@@ -22,6 +22,8 @@ const nativePidfdOpen = systemCall("pidfd_open", ["int", "uint"]);
 const nativePidfdSendSignal = systemCall("pidfd_send_signal", ["int", "int", "void *", "uint"]);
 const nativeSetns = native("setns", "int", ["int", "int"]);
 const nativeUnshare = native("unshare", "int", ["int"]);
+const nativeIoctl = native("ioctl", "int", ["int", "ulong", "long"]);
+const NS_GET_USERNS = 0xb701;
 const nativePrctl = native("prctl", "int", ["int", "ulong", "ulong", "ulong", "ulong"]);
 
 /** A descriptor of process `pid`, readable once it exits. @throws SysError `ESRCH` */
@@ -42,6 +44,11 @@ export function setns(fd: number, kind = 0): void {
 /** Gives the calling thread new namespaces of the kinds `flags` (of {@link CloneFlag}). Use it in workers only. */
 export function unshare(flags: number): void {
   check(nativeUnshare(flags), "unshare");
+}
+
+/** Opens the user namespace that owns the namespace `fd`. @throws SysError `EPERM` when it is outside of this thread's */
+export function openOwnerNamespace(fd: number): number {
+  return check(nativeIoctl(fd, NS_GET_USERNS, 0), "ioctl NS_GET_USERNS");
 }
 
 /** Makes this process the parent of orphaned descendants, or stops it. */

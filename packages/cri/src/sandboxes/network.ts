@@ -8,12 +8,14 @@ import type { PodSandboxConfig } from "@ctrd/api/cri/runtime/v1/api";
 import type { AttachRequest, NetworksWatch } from "@ctrd/cni";
 import { attachNetworks, Cni, detachNetworks, NetworkNamespace, removeNamespace, watchNetworks } from "@ctrd/cni";
 import type { CallContext } from "@ctrd/core/context";
-import { failedPrecondition, isKind, messageOf, notImplemented } from "@ctrd/core/errors";
+import { failedPrecondition, isKind, messageOf } from "@ctrd/core/errors";
 import type { CniConfig, RuntimeConfig } from "../config/runtime-config.ts";
 import { networkArgs, networkCapabilities } from "./network-capabilities.ts";
 import { writeNetworkTemplate } from "./network-template.ts";
 import type { PodAddress } from "./pod-address.ts";
 import { podAddress } from "./pod-address.ts";
+import type { UserMappings } from "../spec/namespaces.ts";
+import { createOwnedNetwork } from "./user-namespace.ts";
 
 /** Whether pods can be put on networks. */
 export interface NetworkStatus {
@@ -107,11 +109,11 @@ export class PodNetwork {
   /**
    * Makes the network namespace of a pod; its loopback interface is up.
    *
-   * @param inUserNamespace whether the pod has a user namespace of its own, which has to own it
+   * @param user mappings of the pod's own user namespace, which has to own it
    */
-  async createNamespace(path: string, inUserNamespace: boolean): Promise<void> {
-    if (inUserNamespace) throw notImplemented("network namespaces that a user namespace owns; use hostUsers: true");
-    await NetworkNamespace.create(dirname(path), basename(path));
+  async createNamespace(path: string, user: UserMappings | undefined): Promise<void> {
+    if (user === undefined) await NetworkNamespace.create(dirname(path), basename(path));
+    else await createOwnedNetwork(path, user);
   }
 
   /** Removes a network namespace; one that is gone is fine. */

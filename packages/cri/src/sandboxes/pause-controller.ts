@@ -31,10 +31,11 @@ import { recordLabels } from "../store/labels.ts";
 import { unlessGone } from "../store/unless-gone.ts";
 import { handlerConfig } from "./handlers.ts";
 import type { CriDirectories } from "./layout.ts";
-import { makePodFiles, removePodFiles, unmountPodFiles } from "./pod-files.ts";
+import { makePodFiles, podUserMappings, removePodFiles, unmountPodFiles } from "./pod-files.ts";
 import { runtimeOptions } from "./runtime-options.ts";
 import type { SandboxMetadata } from "./sandbox.ts";
 import { decodeSandboxMetadata, encodeSandboxMetadata, pauseExtension, sandboxExtension } from "./sandbox.ts";
+import { keepUserNamespace } from "./user-namespace.ts";
 
 /** What the controller works with. */
 export interface PauseControllerOptions {
@@ -120,12 +121,15 @@ export class PauseController implements SandboxController {
       makePodFiles(directories, id, metadata.config),
       prepareRootfs(client, ctx, { image, snapshotter, key: id, labels: snapshotLabels(metadata.config) }),
     ]);
+    const ownsNetwork = metadata.netnsPath !== "" && podUserMappings(metadata.config) !== undefined;
+    const usernsPath = ownsNetwork ? await keepUserNamespace(directories, id, metadata.netnsPath) : undefined;
     const { spec, processLabel } = await sandboxSpec(ctx, specs, {
       id,
       config: metadata.config,
       image: { name: images.config.pinned_images["sandbox"] ?? "", config: image.config },
       handler,
       netnsPath: metadata.netnsPath,
+      ...(usernsPath === undefined ? {} : { usernsPath }),
       files,
       withRootfs: (use) => withMountedRootfs(client, snapshotter, id, { signal: ctx.signal }, use),
     });

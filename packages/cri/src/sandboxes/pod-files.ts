@@ -10,9 +10,12 @@ import type { DNSConfig, PodSandboxConfig } from "@ctrd/api/cri/runtime/v1/api";
 import { NamespaceMode } from "@ctrd/api/cri/runtime/v1/api";
 import { errnoOf } from "@ctrd/core/errors";
 import type { SandboxFiles } from "../spec/input.ts";
+import type { UserMappings } from "../spec/namespaces.ts";
+import { userMappings } from "../spec/namespaces.ts";
 import { mountAll, unmountAll, UnmountFlag } from "@ctrd/sys";
 import type { CriDirectories } from "./layout.ts";
 import { sandboxFiles, sandboxRoot, sandboxState } from "./layout.ts";
+import { dropUserNamespace } from "./user-namespace.ts";
 
 const shmSize = 64 << 20;
 
@@ -24,6 +27,11 @@ export function hasHostIpc({ linux }: PodSandboxConfig): boolean {
 /** Whether a pod has the host's network. */
 export function hasHostNetwork({ linux }: PodSandboxConfig): boolean {
   return linux?.securityContext?.namespaceOptions?.network === NamespaceMode.NODE;
+}
+
+/** Ranges of ids of a pod that has a user namespace of its own. @throws ContainerdError `invalid-argument` for malformed ones */
+export function podUserMappings({ linux }: PodSandboxConfig): UserMappings | undefined {
+  return userMappings(linux?.securityContext?.namespaceOptions?.usernsOptions);
 }
 
 /** Makes the files of a pod. */
@@ -62,6 +70,7 @@ function ownerOptions({ linux }: PodSandboxConfig): string[] {
 /** Unmounts what a stopped pod has mounted. */
 export function unmountPodFiles(directories: CriDirectories, id: string): void {
   unmountAll(sandboxFiles(directories, id, false).shm, UnmountFlag.Detach);
+  dropUserNamespace(directories, id);
 }
 
 /** Removes the files of a pod. */

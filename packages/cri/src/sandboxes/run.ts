@@ -4,7 +4,7 @@
  * @module
  */
 import type { RunPodSandboxRequest } from "@ctrd/api/cri/runtime/v1/api";
-import { ContainerEventType, NamespaceMode } from "@ctrd/api/cri/runtime/v1/api";
+import { ContainerEventType } from "@ctrd/api/cri/runtime/v1/api";
 import type { CallContext } from "@ctrd/core/context";
 import { withoutCancellation } from "@ctrd/core/context";
 import { failedPrecondition, invalidArgument } from "@ctrd/core/errors";
@@ -19,7 +19,7 @@ import { kindLabel } from "../store/labels.ts";
 import { Stages } from "../store/stages.ts";
 import { handlerConfig, handlerName } from "./handlers.ts";
 import { shimOf } from "./pause-controller.ts";
-import { hasHostNetwork } from "./pod-files.ts";
+import { hasHostNetwork, podUserMappings } from "./pod-files.ts";
 import { runtimeOptions } from "./runtime-options.ts";
 import type { Sandbox, SandboxMetadata } from "./sandbox.ts";
 import { encodeSandboxMetadata, sandboxExtension } from "./sandbox.ts";
@@ -146,7 +146,7 @@ async function joinNetwork(cri: Cri, ctx: CallContext, stages: Stages, metadata:
   const { netnsPath } = metadata;
   await stages.run(
     "network namespace",
-    () => network.createNamespace(netnsPath, usernsOf(metadata)),
+    () => network.createNamespace(netnsPath, podUserMappings(metadata.config)),
     () => network.removeNamespace(netnsPath),
   );
   await stages.run(
@@ -157,10 +157,6 @@ async function joinNetwork(cri: Cri, ctx: CallContext, stages: Stages, metadata:
     },
     () => network.detach(metadata),
   );
-}
-
-function usernsOf({ config }: SandboxMetadata): boolean {
-  return config.linux?.securityContext?.namespaceOptions?.usernsOptions?.mode === NamespaceMode.POD;
 }
 
 /** The controller of a handler. */
