@@ -17,7 +17,7 @@ declare -A package_of=([ctr]=containerd [containerd-shim-runc-v2]=containerd [ru
 # The peers of single tests, which are skipped without them.
 declare -A peer_package_of=()
 if [ "$want" = test ]; then
-  package_of+=([skopeo]=skopeo [umoci]=umoci [tmux]=tmux [zstd]=zstd [python3]=python3-minimal)
+  package_of+=([skopeo]=skopeo [umoci]=umoci [tmux]=tmux [zsh]=zsh [zstd]=zstd [python3]=python3-minimal)
   peer_package_of+=([ctr-remote]=stargz-snapshotter [tini-static]=tini [fuse-overlayfs]=fuse-overlayfs [mount.fuse3]=fuse3)
   peer_package_of+=([/usr/lib/cni/bridge]=containernetworking-plugins [iptables]=iptables [ip]=iproute2)
 fi
@@ -149,7 +149,7 @@ build_go critest v1.36.0 $cri_tools/cmd/critest $cri_tools
 go_command=(build)
 build_nerdctl v2.3.5
 # A plugin for NRI, on NRI's own library.
-build_go nri-plugin v0.12.0+1 packages/nri/test/plugin github.com/containerd/nri
+build_go nri-plugin v0.12.0+2 packages/nri/test/plugin github.com/containerd/nri
 # Debian's package stargz-snapshotter has only the client. This is the last version whose daemon the proxy has: later ones
 # keep it in a module of its own that was never published.
 stargz=github.com/containerd/stargz-snapshotter

@@ -8,10 +8,12 @@ import type { Client } from "@ctrd/client";
 import { fromDaemon } from "@ctrd/client";
 import { workingVerifiers } from "@ctrd/core/image-verifier";
 import type { InitContext } from "@ctrd/core/plugin";
+import { pluginRef } from "@ctrd/core/plugin";
 import type { SandboxController } from "@ctrd/core/sandboxes";
 import { SandboxControllerPlugin } from "@ctrd/core/sandboxes";
 import { SnapshotPlugin } from "@ctrd/core/snapshots";
 import { RuntimePlugin } from "@ctrd/core/tasks";
+import { NodeResourcesPlugin } from "@ctrd/services";
 import type { ImagesConfig } from "./config/images-config.ts";
 import type { StreamingConfig } from "./config/streaming-config.ts";
 import type { CriImages } from "./images/cri-images.ts";
@@ -55,6 +57,7 @@ export async function openService(ic: InitContext<StreamingConfig>): Promise<Ope
     daemonState: dirname(ic.state),
     daemon: ic.daemon,
     log: ic.log,
+    nodeResources: ic.find(pluginRef(NodeResourcesPlugin, "nri")),
     snapshotterRoot: snapshotterRoots(ic),
   });
 }

@@ -11,7 +11,7 @@ import type { Logger } from "@ctrd/core/log";
 import type { DaemonInfo } from "@ctrd/core/plugin";
 import type { SandboxController } from "@ctrd/core/sandboxes";
 import type { TaskRuntime } from "@ctrd/core/tasks";
-import type { BoundService } from "@ctrd/services";
+import type { BoundService, NodeResources } from "@ctrd/services";
 import { millisOf } from "./config/fields.ts";
 import type { RuntimeConfig } from "./config/runtime-config.ts";
 import type { StreamingConfig } from "./config/streaming-config.ts";
@@ -46,6 +46,8 @@ export interface CriOptions {
   readonly daemonState: string;
   readonly daemon: DaemonInfo;
   readonly log: Logger;
+  /** Who adjusts pods and containers, if anybody. */
+  readonly nodeResources: NodeResources | undefined;
   snapshotterRoot(snapshotter: string): string;
 }
 
@@ -77,6 +79,7 @@ export async function openCri(options: CriOptions): Promise<OpenedCri> {
   features.detect(ctx, runtime, config);
   await recover(cri, ctx);
   followOomEvents(cri);
+  await cri.nri.start();
   stats.start(ctx);
   const streams = await openStreams(cri, streaming);
   cri.open(streams);

@@ -4,7 +4,7 @@ import type { SandboxController } from "@ctrd/core/sandboxes";
 import { SandboxControllerPlugin } from "@ctrd/core/sandboxes";
 import { RuntimePlugin } from "@ctrd/core/tasks";
 import type { GrpcService } from "@ctrd/services";
-import { GrpcPlugin } from "@ctrd/services";
+import { GrpcPlugin, NodeResourcesPlugin } from "@ctrd/services";
 import type { ImagesConfig } from "./config/images-config.ts";
 import { imagesConfig } from "./config/images-config.ts";
 import type { RuntimeConfig } from "./config/runtime-config.ts";
@@ -43,7 +43,7 @@ const services = [CriImagesPlugin, CriRuntimePlugin, PodSandboxPlugin, RuntimePl
 const cri: Registration<GrpcService, StreamingConfig> = {
   type: GrpcPlugin,
   id: "cri",
-  requires: [...clientServices, ...services, optional(SandboxControllerPlugin)],
+  requires: [...clientServices, ...services, optional(SandboxControllerPlugin), optional(NodeResourcesPlugin)],
   config: streamingConfig,
   initFn: (ic) => serveDeferred(ic, async () => (await import("./in-process.ts")).openService(ic)),
 };

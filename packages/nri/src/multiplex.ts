@@ -12,8 +12,14 @@ type Done = (error?: Error | null) => void;
 export const StreamId = { plugin: 1, runtime: 2 } as const;
 
 const headerBytes = 8;
-/** A ttrpc message with its header. */
-const maxPayload = 10 + (4 << 20);
+/** Header of a ttrpc message; its first four bytes are the length of what follows it. */
+const messageHeaderBytes = 10;
+const maxPayload = messageHeaderBytes + (4 << 20);
+/**
+ * What NRI's own library reads at once. A piece must fit what it reads for: the first of a message is read into its
+ * buffer of this size, the rest into one of just the right size. And it takes few pieces that wait.
+ */
+const firstPieceBytes = 4096;
 const empty = Buffer.alloc(0);
 
 /** A connection that carries streams. It ends with any of them. */
@@ -34,7 +40,7 @@ export class Multiplexer {
   /** A stream. All have to be opened before {@link start}. */
   open(id: number): Duplex {
     const stream = new MultiplexedStream(id, {
-      send: (chunk, done) => this.#send(id, chunk, done),
+      send: (message, done) => this.#send(id, message, done),
       wanted: () => this.#trunk.resume(),
       closed: () => this.#trunk.destroy(),
     });
@@ -51,19 +57,20 @@ export class Multiplexer {
     this.#trunk.destroy();
   }
 
-  #send(id: number, chunk: Buffer, done: Done): void {
+  /** Sends one ttrpc message. */
+  #send(id: number, message: Buffer, done: Done): void {
     if (this.#trunk.destroyed) return done(new Error("the connection is closed"));
     this.#trunk.cork();
-    for (let at = 0; at < chunk.length; at += maxPayload) {
-      const part = chunk.subarray(at, at + maxPayload);
+    for (const part of [message.subarray(0, firstPieceBytes), message.subarray(firstPieceBytes)]) {
+      if (part.length === 0) continue;
       const header = Buffer.alloc(headerBytes);
       header.writeUInt32BE(id, 0);
       header.writeUInt32BE(part.length, 4);
       this.#trunk.write(header);
-      this.#trunk.write(part, at + part.length < chunk.length ? undefined : done);
+      this.#trunk.write(part);
     }
+    this.#trunk.write(empty, done);
     this.#trunk.uncork();
-    if (chunk.length === 0) done();
   }
 
   #receive(chunk: Buffer): void {
@@ -99,7 +106,7 @@ export class Multiplexer {
 }
 
 interface Trunk {
-  send(chunk: Buffer, done: Done): void;
+  send(message: Buffer, done: Done): void;
   wanted(): void;
   closed(): void;
 }
@@ -107,6 +114,8 @@ interface Trunk {
 class MultiplexedStream extends Duplex {
   readonly id: number;
   readonly #trunk: Trunk;
+  /** The beginning of a message whose rest is not written yet. */
+  #unsent: Buffer = empty;
 
   constructor(id: number, trunk: Trunk) {
     super({ allowHalfOpen: false });
@@ -125,7 +134,19 @@ class MultiplexedStream extends Duplex {
   }
 
   override _write(chunk: Buffer, _encoding: BufferEncoding, done: Done): void {
-    this.#trunk.send(chunk, done);
+    this.#unsent = this.#unsent.length === 0 ? chunk : Buffer.concat([this.#unsent, chunk]);
+    this.#sendMessages(done);
+  }
+
+  #sendMessages(done: Done): void {
+    const length = this.#unsent.length < 4 ? Infinity : messageHeaderBytes + this.#unsent.readUInt32BE(0);
+    if (this.#unsent.length < length) return done();
+    const message = this.#unsent.subarray(0, length);
+    this.#unsent = this.#unsent.subarray(length);
+    this.#trunk.send(message, (error) => {
+      if (error === undefined || error === null) this.#sendMessages(done);
+      else done(error);
+    });
   }
 
   override _destroy(error: Error | null, done: Done): void {

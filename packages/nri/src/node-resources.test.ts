@@ -258,6 +258,26 @@ pluginTest("plugins of the directory are started, with their configuration, and 
   await expect(stat(socketPath)).rejects.toThrow("ENOENT");
 });
 
+pluginTest("messages of any size arrive", async () => {
+  await using setup = await open({ "sized.conf": { events: "StopContainer" } });
+  const { nri, runtime, socketPath } = setup;
+  await nri.start(runtime);
+  await using plugin = startPlugin(socketPath, "10", "sized");
+  await expect.poll(() => nri.isWatched, { timeout: 20_000 }).toBe(true);
+  const sizes = [1, 3_000, 4_000, 4_050, 4_096, 5_000, 8_192, 20_000, 1_000_000];
+  for (const size of sizes) {
+    await nri.stopContainer(ctx, pod, Container.create({ id: "c", args: ["x".repeat(size)] }));
+  }
+  // At the same time, so that they are written while others wait.
+  const many = sizes.map((size) => nri.stopContainer(ctx, pod, Container.create({ args: ["y".repeat(size)] })));
+  await Promise.all(many);
+  const seen = plugin.calls().flatMap(({ call, container: one }) => {
+    return call === "StopContainer" ? [((one as { args: string[] }).args[0] ?? "").length] : [];
+  });
+  expect(seen.slice(0, sizes.length)).toEqual(sizes);
+  expect(seen.slice(sizes.length).toSorted((a, b) => a - b)).toEqual(sizes);
+});
+
 pluginTest("what exists is told in parts when it is more than one message holds", async () => {
   await using setup = await open({ "big.conf": { events: "RunPodSandbox" } });
   const { nri, runtime, socketPath } = setup;

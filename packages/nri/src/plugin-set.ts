@@ -64,7 +64,13 @@ export class PluginSet {
     this.#listener = createServer((socket) => {
       this.#add(socket).catch((error: unknown) => log.warn({ err: messageOf(error) }, "NRI plugin not taken"));
     });
-    await listen(this.#listener, { path: socketPath, mode: 0o600 });
+    try {
+      await listen(this.#listener, { path: socketPath, mode: 0o600 });
+    } catch (error) {
+      // Pods are run without those plugins; another daemon may serve them.
+      log.warn({ path: socketPath, err: messageOf(error) }, "NRI plugins cannot connect");
+      this.#listener = undefined;
+    }
   }
 
   /** Runs a step with the plugins that there are, in their order. None comes while it runs. */

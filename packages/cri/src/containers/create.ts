@@ -72,6 +72,7 @@ export async function createContainer(cri: Cri, ctx: CallContext, request: Creat
     cri.containers.add(container);
     reservation.stage = "created";
     publishEvent(cri, container, ContainerEventType.CONTAINER_CREATED_EVENT);
+    await cri.nri.quietly("after a creation", () => cri.nri.container(ctx, "postCreateContainer", container));
     return id;
   } catch (error) {
     await stages.undo(ctx.log);
@@ -111,6 +112,9 @@ async function make(making: Making, name: string, asked: ContainerConfig): Promi
     () => specOf(making, config, root),
     async (made) => cri.specs.selinux.release(made.processLabel),
   );
+  const adjusted = await stages.run("NRI", () =>
+    cri.nri.create(ctx, sandbox, { id, sandboxId: sandbox.id, config: asked }, spec),
+  );
   const signal = ctx.signal;
   await stages.run("volumes", () => fillVolumes(cri.client, signal, { snapshotter, key: id }, volumes));
   const metadata: ContainerMetadata = {
@@ -125,10 +129,10 @@ async function make(making: Making, name: string, asked: ContainerConfig): Promi
   };
   await stages.run(
     "record",
-    () => storeRecord(making, metadata, spec),
+    () => storeRecord(making, metadata, adjusted),
     () => deleteRecord(cri, cleaning, id),
   );
-  return stages.run("status", () => newContainer(making, metadata, spec, root));
+  return stages.run("status", () => newContainer(making, metadata, adjusted, root));
 }
 
 /** The configuration with its images mounted. */

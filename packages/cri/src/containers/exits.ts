@@ -40,6 +40,7 @@ async function handleExit(cri: Cri, container: Container, task: Task, memoryCgro
   } finally {
     publishEvent(cri, container, ContainerEventType.CONTAINER_STOPPED_EVENT);
   }
+  await cri.nri.stopped(cri.background(), container);
 }
 
 /** Deletes a task that has ended, once its output was read. */

@@ -37,6 +37,7 @@ export async function removeContainer(cri: Cri, ctx: CallContext, container: Con
 
 async function remove(cri: Cri, ctx: CallContext, container: Container): Promise<void> {
   const { id, metadata, snapshotter, root } = container;
+  await cri.nri.quietly("remove a container", () => cri.nri.container(ctx, "removeContainer", container));
   await deleteRecord(cri, ctx, id);
   await unleased(ctx, metadata.sandboxId, (leased) => removeRootfs(cri.client, leased, snapshotter, id));
   await unmountImages(cri, ctx, id, metadata.config, snapshotter);

@@ -70,6 +70,7 @@ async function start(cri: Cri, ctx: CallContext, container: Container): Promise<
   io.connect(task, output);
   const memoryCgroup = await memoryCgroupOf(task.pid);
   try {
+    await cri.nri.container(ctx, "startContainer", container);
     await task.start({ signal: ctx.signal });
   } catch (error) {
     await task.delete({ kill: true });
@@ -80,4 +81,5 @@ async function start(cri: Cri, ctx: CallContext, container: Container): Promise<
   const written = container.update({ pid: task.pid, startedAt: nowNanos() });
   publishEvent(cri, container, ContainerEventType.CONTAINER_STARTED_EVENT);
   await written.finally(() => watchExit(cri, container, task, memoryCgroup));
+  await cri.nri.quietly("after a start", () => cri.nri.container(ctx, "postStartContainer", container));
 }

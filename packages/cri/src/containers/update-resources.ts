@@ -18,7 +18,8 @@ export async function updateResources(
     if (linux === undefined) return;
     const record = await cri.client.loadContainer(container.id, { signal: ctx.signal });
     const before = await record.spec({ signal: ctx.signal });
-    const spec = await updatedSpec(ctx, cri.specs, { id: container.id, spec: before }, linux);
+    const wanted = await updatedSpec(ctx, cri.specs, { id: container.id, spec: before }, linux);
+    const spec = await cri.nri.update(ctx, container, wanted);
     await record.setSpec(spec, { signal: ctx.signal });
     try {
       await container.task?.update({ signal: ctx.signal, resources: spec.linux?.resources ?? {} });
@@ -27,6 +28,7 @@ export async function updateResources(
       throw error;
     }
     await container.update({ resources: mergedResources(container.status.resources, linux) });
+    await cri.nri.quietly("after an update", () => cri.nri.container(ctx, "postUpdateContainer", container));
   });
 }
 

@@ -24,6 +24,7 @@ export function removePodSandbox(cri: Cri, ctx: CallContext, sandbox: Sandbox): 
     for (const container of cri.containersOf(sandbox)) await removeContainer(cri, ctx, container);
     await unlessGone(controllerOf(cri, sandbox).shutdown(ctx, sandbox.id));
     await unlessGone(sandboxStore.delete(ctx, sandbox.id));
+    await cri.nri.quietly("remove a pod", () => cri.nri.pod(ctx, "removePodSandbox", sandbox));
     cri.specs.selinux.release(sandbox.metadata.processLabel);
     cri.sandboxes.delete(sandbox.id);
     cri.sandboxNames.release(sandbox.id);

@@ -97,6 +97,11 @@ async function run(
     state: "ready",
     pid: instance.pid,
   };
+  await stages.run(
+    "NRI",
+    () => cri.nri.pod(ctx, "runPodSandbox", sandbox),
+    () => cri.nri.quietly("undo a pod", () => cri.nri.pod(cleaning, "removePodSandbox", sandbox)),
+  );
   stages.check();
   cri.sandboxes.add(sandbox);
   publishEvent(cri, sandbox, ContainerEventType.CONTAINER_CREATED_EVENT);

@@ -24,6 +24,7 @@ export async function stop(cri: Cri, ctx: CallContext, sandbox: Sandbox): Promis
     await unlessGone(controllerOf(cri, sandbox).stop(ctx, sandbox.id, 0));
     sandbox.state = "notready";
     sandbox.pid = 0;
+    await cri.nri.quietly("stop a pod", () => cri.nri.pod(ctx, "stopPodSandbox", sandbox));
   }
   const { metadata } = sandbox;
   if (hasHostNetwork(metadata.config) || sandbox.isOffNetwork === true) return;

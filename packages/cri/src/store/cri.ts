@@ -10,10 +10,12 @@ import { unavailable } from "@ctrd/core/errors";
 import type { Logger } from "@ctrd/core/log";
 import type { DaemonInfo } from "@ctrd/core/plugin";
 import type { SandboxController } from "@ctrd/core/sandboxes";
+import type { NodeResources } from "@ctrd/services";
 import type { RuntimeConfig } from "../config/runtime-config.ts";
 import type { Container } from "../containers/container.ts";
 import { PodEvents } from "../events/pod-events.ts";
 import type { CriImages } from "../images/cri-images.ts";
+import { NodeHooks } from "../nri/node-hooks.ts";
 import type { CriDirectories } from "../sandboxes/layout.ts";
 import type { PodNetwork } from "../sandboxes/network.ts";
 import type { Sandbox } from "../sandboxes/sandbox.ts";
@@ -44,12 +46,14 @@ export interface CriParts {
   readonly directories: CriDirectories;
   readonly daemon: DaemonInfo;
   readonly log: Logger;
+  /** Who adjusts pods and containers, if anybody. */
+  readonly nodeResources: NodeResources | undefined;
   /** Directory of a snapshotter. */
   snapshotterRoot(snapshotter: string): string;
 }
 
 /** State and services of the CRI plugin. */
-export class Cri implements CriParts {
+export class Cri implements Omit<CriParts, "nodeResources"> {
   readonly client: Client;
   readonly config: RuntimeConfig;
   readonly images: CriImages;
@@ -67,6 +71,7 @@ export class Cri implements CriParts {
   readonly containers: ContainerRecords = new ContainerRecords();
   readonly sandboxNames: Names = new Names("pod sandbox");
   readonly containerNames: Names = new Names("container");
+  readonly nri: NodeHooks;
   readonly locks: KeyedLocks = new KeyedLocks();
   #streams: StreamingServer | undefined;
 
@@ -82,6 +87,7 @@ export class Cri implements CriParts {
     this.directories = parts.directories;
     this.daemon = parts.daemon;
     this.log = parts.log;
+    this.nri = new NodeHooks(this, parts.nodeResources);
     this.snapshotterRoot = (snapshotter) => parts.snapshotterRoot(snapshotter);
   }
 

@@ -66,6 +66,9 @@ func (p *plugin) Configure(_ context.Context, text, runtime, version string) (st
 	if err := json.Unmarshal([]byte(text), &p.cfg); err != nil {
 		return 0, err
 	}
+	if p.cfg.Events == "" {
+		return 0, nil
+	}
 	return api.ParseEventMask(p.cfg.Events)
 }
 
