@@ -55,6 +55,20 @@ describe("labels", () => {
     expect(labels.take(option({ level: "s0:c7,c8" }), pod).process).toBe("system_u:system_r:container_t:s0:c7,c8");
   });
 
+  test("the categories of a pod are free once it and all its containers are gone", async () => {
+    const labels = await open(2);
+    const pod = labels.take(undefined).process;
+    const container = labels.take(undefined, pod).process;
+    labels.release(container);
+    expect(() => labels.take(undefined)).toThrow("in use");
+    labels.release(pod);
+    // As after a restart of the daemon.
+    labels.reserve(pod);
+    expect(() => labels.take(undefined)).toThrow("in use");
+    labels.release(pod);
+    expect(labels.take(undefined).process).toBe(pod);
+  });
+
   test.each(["s0:c1,", "s0:c12345", "x", "s0;c1"])("level %s is refused", async (level) => {
     const labels = await open();
     expect(() => labels.take(option({ level }))).toThrow("SELinux level");

@@ -38,8 +38,8 @@ const maxTries = 10_000;
 export class SelinuxLabels {
   readonly #policy: Policy | undefined;
   readonly #categories: number;
-  /** Levels that a pod has for itself. */
-  readonly #used = new Set<string>();
+  /** How many have a level: the containers of a pod have that of the pod. */
+  readonly #used = new Map<string, number>();
 
   private constructor(policy: Policy | undefined, categories: number) {
     this.#policy = policy;
@@ -91,15 +91,18 @@ export class SelinuxLabels {
     return kvm === undefined ? label : formatContext({ ...parseContext(label), type: kvm.type });
   }
 
-  /** Keeps the categories of a label from being given to others. */
+  /** Keeps the categories of a label from being given to others, until it is released as often. */
   reserve(label: string): void {
     const { level } = parseContext(label);
-    if (level.includes(":")) this.#used.add(level);
+    if (level.includes(":")) this.#used.set(level, (this.#used.get(level) ?? 0) + 1);
   }
 
-  /** Gives the categories of a label back. */
+  /** Gives the categories of a label back, once nobody else has them. */
   release(label: string): void {
-    this.#used.delete(parseContext(label).level);
+    const { level } = parseContext(label);
+    const left = (this.#used.get(level) ?? 0) - 1;
+    if (left > 0) this.#used.set(level, left);
+    else this.#used.delete(level);
   }
 
   /** Two categories that no other pod has. */
