@@ -22,7 +22,7 @@ export async function statusOf(cri: Cri, ctx: CallContext, verbose: boolean): Pr
     status: { conditions: conditions(networks) },
     info: new Map(verbose ? verboseInfo(cri, networks) : []),
     runtimeHandlers: await handlers(cri),
-    features: { supplementalGroupsPolicy: true, userNamespacesHostNetwork: false },
+    features: { supplementalGroupsPolicy: true, userNamespacesHostNetwork: true },
   };
 }
 

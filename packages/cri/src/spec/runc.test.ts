@@ -237,4 +237,18 @@ describe("user namespace", () => {
     expect(stdout.replaceAll(/ +/g, " ")).toBe(` 0 1000000 65536\n0\n0\n0\n${user}\n`);
     expect(statSync(join(data, "new")).uid).toBe(0);
   });
+
+  mappedTest("containers in the network of the node see its /sys, read-only", async () => {
+    const linux = { securityContext: inUser(NamespaceMode.NODE) };
+    await using mapped = await startRuncPod({
+      directory: join(dir.path, "mapped-node"),
+      rootfs,
+      id: `${marker}-node`,
+      cgroupParent,
+      sandbox: { netnsPath: "", config: { linux } },
+    });
+    const script = "readlink /proc/self/ns/net; id -u; grep -c ' /sys sysfs ro' /proc/self/mounts";
+    const { stdout } = await mapped.run(script, { config: { linux }, pod: { linux } });
+    expect(stdout).toBe(`${readlinkSync("/proc/self/ns/net")}\n0\n1\n`);
+  });
 });
