@@ -1,9 +1,13 @@
 /** Issue 4, item 6: `ctrd cp`, `diff` and `commit`. */
-import { lstatSync, mkdirSync, readdirSync, readFileSync, statSync, symlinkSync, writeFileSync } from "node:fs";
-import { afterAll, beforeAll, expect, test } from "vitest";
+import { chmodSync, lstatSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
+import { lgetxattr, lsetxattr } from "@ctrd/sys";
+import { afterAll, beforeAll, expect, test, vi } from "vitest";
 import { cliOf, type Cli } from "./support/cli.ts";
 import { exited, runOk, start, until } from "./support/command.ts";
 import { openHarness, type Harness } from "./support/harness.ts";
+
+// Each command is a process of its own, which takes its time on a busy machine.
+vi.setConfig({ testTimeout: 150_000 });
 
 let h: Harness;
 let cli: Cli;
@@ -98,9 +102,11 @@ test("6: cp keeps holes and attributes, and hard links together; archives go thr
   mkdirSync(from);
   await runOk("sh", [
     "-ec",
-    'echo data > "$0/file"; setfattr -n user.note -v kept "$0/file" 2>/dev/null || true; ln "$0/file" "$0/second"; truncate -s 300M "$0/sparse"; echo end >> "$0/sparse"',
+    'echo data > "$0/file"; ln "$0/file" "$0/second"; truncate -s 300M "$0/sparse"; echo end >> "$0/sparse"',
     from,
   ]);
+  lsetxattr(`${from}/file`, "user.note", Buffer.from("kept"));
+  chmodSync(`${from}/file`, 0o4751);
   await cli.ctrd("cp", `${from}/.`, "running:/holes");
   const [size, blocks, inodes] = (
     await exec("sh", "-c", "cd /holes; stat -c %s sparse; stat -c %b sparse; stat -c %i file second | uniq | wc -l")
@@ -110,12 +116,8 @@ test("6: cp keeps holes and attributes, and hard links together; archives go thr
   await cli.ctrd("cp", "running:/holes", h.path("back"));
   expect(statSync(h.path("back/sparse")).blocks).toBeLessThan(1000);
   expect(statSync(h.path("back/file")).ino).toBe(statSync(h.path("back/second")).ino);
-  expect(await runOk("sh", ["-c", 'getfattr -n user.note "$0" 2>/dev/null || true', h.path("back/file")])).toBe(
-    (await runOk("sh", ["-c", 'getfattr -n user.note "$0" 2>/dev/null || true', `${from}/file`])).replace(
-      "from/",
-      "back/",
-    ),
-  );
+  expect(lgetxattr(h.path("back/file"), "user.note")?.toString()).toBe("kept");
+  expect(statSync(h.path("back/file")).mode & 0o7777).toBe(0o4751);
 
   const flags = { timeoutMs: 30_000 };
   const script = `"$@" cp running:/data - | tar -tvf - --numeric-owner`;
@@ -179,7 +181,6 @@ test("6: links in a container lead nowhere outside of it, whatever is swapped me
   const [node = "", ...args] = cli.command;
   const swapper = start(node, [...args, "exec", "running", "sh", "-c", swap], { env: cli.env });
   try {
-    symlinkSync("nowhere", h.path("dangling"));
     for (let round = 0; round < 4; round++) {
       const target = h.path(`race-${round}`);
       const { code } = await cli.attempt(["cp", "-L", "running:/race/turn/secret", target]);
