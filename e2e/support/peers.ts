@@ -32,6 +32,7 @@ const remedies: Record<string, string> = {
   "docker-registry": "apt-get install docker-registry",
   busybox: "apt-get install busybox-static",
   tmux: "apt-get install tmux",
+  zsh: "apt-get install zsh",
   "ctr-remote": "apt-get install stargz-snapshotter",
   "fuse-overlayfs": "apt-get install fuse-overlayfs",
   "mount.fuse3": "apt-get install fuse3",

@@ -31,7 +31,7 @@ export async function openTerminal(socket: string, columns: number, rows: number
     },
     async waitFor(pattern) {
       try {
-        await until("", async () => pattern.test((screen = await tmux("capture-pane", "-p", "-S", "-"))), 15_000);
+        await until("", async () => pattern.test((screen = await tmux("capture-pane", "-p", "-S", "-"))), 45_000);
       } catch (cause) {
         throw new Error(`the terminal never showed ${pattern}:\n${screen}`, { cause });
       }

@@ -45,7 +45,9 @@ export interface Candidates {
 
 const imageCommands = new Set(["run", "create", "push", "tag", "rmi", "save", "images", "convert"]);
 const containerCommands = new Set(
-  "start stop kill rm exec attach logs inspect top stats pause unpause wait cp diff commit rename".split(" "),
+  "start stop kill rm exec attach logs inspect top stats pause unpause wait cp diff commit rename update why".split(
+    " ",
+  ),
 );
 
 /** Finds what can stand in place of the last of `words`, which may be empty. */
