@@ -71,13 +71,15 @@ test("it has the plugins and the configuration that it is given", async () => {
   expect(bare.daemon.plugins).toHaveLength(3);
   await bare.stop();
 
+  await using directory = await tempDir();
+  const root_path = join(directory.path, "elsewhere");
   await using some = await startTestDaemon({
     builtins: ["@ctrd/content-local", "@ctrd/snapshot-native"],
-    config: { plugins: { [native]: { root_path: "/nowhere" } }, disabled_plugins: [] },
+    config: { plugins: { [native]: { root_path } }, disabled_plugins: [] },
     mustInitialise: false,
   });
   expect(some.daemon.getAll(ContentPlugin)).toHaveLength(1);
-  expect(some.daemon.plugins.find(({ id }) => id === "native")?.config).toMatchObject({ root_path: "/nowhere" });
+  expect(some.daemon.plugins.find(({ id }) => id === "native")?.config).toMatchObject({ root_path });
 });
 
 test("what cannot be started is said at once, and nothing is left of it", async () => {
