@@ -4,5 +4,4 @@
  * @module
  */
 export { ContainerLog } from "./container-log.ts";
-export type { ContainerLogOptions } from "./container-log.ts";
 export type { OutputName } from "./line-writer.ts";

@@ -5,15 +5,6 @@
  */
 export { externalAddresses } from "./bind-address.ts";
 export { readKeyPair, selfSignedCertificate } from "./certificate.ts";
-export type { KeyPair } from "./certificate.ts";
 export { joinStreams } from "./join-streams.ts";
-export type {
-  AttachCall,
-  ExecCall,
-  PortForwardCall,
-  ProcessStreams,
-  StreamingRuntime,
-  TerminalSize,
-} from "./runtime.ts";
 export { openStreamingServer } from "./server.ts";
 export type { StreamingServer, StreamingServerOptions } from "./server.ts";
