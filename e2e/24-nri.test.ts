@@ -66,6 +66,8 @@ test("a container is what the plugin makes of it", async () => {
     windows: undefined,
     annotations: new Map(),
   });
+  const resources = { ...zeroResources, cpuShares: 512n };
+  await cri.runtime.updatePodSandboxResources(cri.ctx, { podSandboxId: pod, overhead: undefined, resources });
   await cri.runtime.stopContainer(cri.ctx, { containerId: id, timeout: 0n });
   await plugin.until("StopContainer");
   await cri.runtime.removeContainer(cri.ctx, { containerId: id });
@@ -82,6 +84,8 @@ test("a container is what the plugin makes of it", async () => {
     "StartContainer",
     "PostStartContainer",
     "UpdateContainer",
+    "UpdatePodSandbox",
+    "PostUpdatePodSandbox",
     "StopContainer",
     "RemoveContainer",
     "StopPodSandbox",
@@ -90,6 +94,7 @@ test("a container is what the plugin makes of it", async () => {
   expect(calls[2]).toMatchObject({ pod: { name: "adjusted", namespace: "e2e", uid: "uid-adjusted" } });
   expect(calls[3]).toMatchObject({ pod: { id: pod }, container: { id, name: "c", args: ["sh", "-c", "sleep 1000"] } });
   expect(calls[8]).toMatchObject({ resources: { memory: { limit: { value: 64 << 20 } } } });
+  expect(calls[9]).toMatchObject({ pod: { id: pod }, resources: { cpu: { shares: { value: 512 } } } });
 });
 
 const zeroResources = {

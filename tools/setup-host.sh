@@ -149,7 +149,7 @@ build_go critest v1.36.0 $cri_tools/cmd/critest $cri_tools
 go_command=(build)
 build_nerdctl v2.3.5
 # A plugin for NRI, on NRI's own library.
-build_go nri-plugin v0.12.0+2 packages/nri/test/plugin github.com/containerd/nri
+build_go nri-plugin v0.12.0+3 packages/nri/test/plugin github.com/containerd/nri
 # Debian's package stargz-snapshotter has only the client. This is the last version whose daemon the proxy has: later ones
 # keep it in a module of its own that was never published.
 stargz=github.com/containerd/stargz-snapshotter

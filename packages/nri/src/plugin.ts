@@ -5,7 +5,7 @@ import type { NodeResources } from "@ctrd/services";
 import { NodeResourcesPlugin } from "@ctrd/services";
 import type { NriConfig } from "./config.ts";
 import { nriConfig } from "./config.ts";
-import { NriNodeResources } from "./node-resources.ts";
+import { DeferredNodeResources } from "./deferred.ts";
 
 const nri: Registration<NodeResources, NriConfig> = {
   type: NodeResourcesPlugin,
@@ -16,7 +16,7 @@ const nri: Registration<NodeResources, NriConfig> = {
     if (config.default_validator["enable"] === true) {
       log.warn({}, "NRI's default validator is not built: write a validator plugin in its place");
     }
-    const resources = new NriNodeResources({
+    const options = {
       socketPath: config.socket_path,
       pluginPath: config.plugin_path,
       configPath: config.plugin_config_path,
@@ -24,6 +24,10 @@ const nri: Registration<NodeResources, NriConfig> = {
       requestTimeoutMs: Math.ceil(parseGoDuration(config.plugin_request_timeout)),
       disableConnections: config.disable_connections,
       log,
+    };
+    const resources = new DeferredNodeResources(async () => {
+      const { NriNodeResources } = await import("./node-resources.ts");
+      return new NriNodeResources(options);
     });
     onClose(() => resources.close());
     return resources;

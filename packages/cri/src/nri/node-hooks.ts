@@ -4,6 +4,7 @@
  * @module
  */
 import type { ContainerEviction, ContainerUpdate } from "@ctrd/api/nri/v1alpha1/api";
+import type { LinuxContainerResources } from "@ctrd/api/cri/runtime/v1/api";
 import { ContainerState } from "@ctrd/api/cri/runtime/v1/api";
 import type { CallContext } from "@ctrd/core/context";
 import { isKind, messageOf } from "@ctrd/core/errors";
@@ -18,7 +19,7 @@ import { specContext } from "../spec/spec-context.ts";
 import type { Cri } from "../store/cri.ts";
 import { adjustedSpec } from "./adjusted-spec.ts";
 import { nriContainer, nriNewContainer, nriPod } from "./messages.ts";
-import { nriResources, withNriResources } from "./resources.ts";
+import { nriRequest, nriResources, withNriResources } from "./resources.ts";
 
 /** Asks NRI's plugins; nobody when there are none. */
 export class NodeHooks {
@@ -47,6 +48,19 @@ export class NodeHooks {
   async pod(ctx: CallContext, step: PodStep, sandbox: Sandbox): Promise<void> {
     if (this.#watching === undefined) return;
     await this.#watching.pod(ctx, step, nriPod(sandbox));
+  }
+
+  /** The limits of a pod change. @returns whether there is a plugin that could do something about it */
+  async updatePod(
+    ctx: CallContext,
+    sandbox: Sandbox,
+    limits: { overhead: LinuxContainerResources | undefined; resources: LinuxContainerResources | undefined },
+  ): Promise<boolean> {
+    if (this.#watching === undefined) return false;
+    const asked = { overhead: nriRequest(limits.overhead), resources: nriRequest(limits.resources) };
+    await this.#watching.updatePodSandbox(ctx, nriPod(sandbox), asked);
+    await this.quietly("after an update of a pod", () => this.pod(ctx, "postUpdatePodSandbox", sandbox));
+    return true;
   }
 
   /** A step of a container. @throws what a plugin answers with */

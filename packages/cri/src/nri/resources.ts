@@ -3,6 +3,7 @@
  *
  * @module
  */
+import type { LinuxContainerResources } from "@ctrd/api/cri/runtime/v1/api";
 import type { LinuxCPU, LinuxMemory } from "@ctrd/api/nri/v1alpha1/api";
 import { LinuxResources } from "@ctrd/api/nri/v1alpha1/api";
 import type { SpecInteger } from "@ctrd/oci";
@@ -58,6 +59,31 @@ function nriCpu(cpu: SpecCpu): Partial<LinuxCPU> {
 
 function optional(value: SpecInteger | undefined): { value: bigint } | undefined {
   return value === undefined ? undefined : { value: BigInt(value) };
+}
+
+/** Limits of a request of CRI as a message; zero and empty are no limit. */
+export function nriRequest(asked: LinuxContainerResources | undefined): LinuxResources | undefined {
+  if (asked === undefined) return undefined;
+  const set = (value: bigint): { value: bigint } | undefined => (value === 0n ? undefined : { value });
+  return LinuxResources.create({
+    memory: {
+      ...optionalField("limit", set(asked.memoryLimitInBytes)),
+      ...optionalField("swap", set(asked.memorySwapLimitInBytes)),
+    },
+    cpu: {
+      ...optionalField("shares", set(asked.cpuShares)),
+      ...optionalField("quota", set(asked.cpuQuota)),
+      ...optionalField("period", set(asked.cpuPeriod)),
+      cpus: asked.cpusetCpus,
+      mems: asked.cpusetMems,
+    },
+    hugepageLimits: asked.hugepageLimits,
+    unified: asked.unified,
+  });
+}
+
+function optionalField<K extends string, V>(name: K, value: V | undefined): Partial<Record<K, V>> {
+  return (value === undefined ? {} : { [name]: value }) as Partial<Record<K, V>>;
 }
 
 /** Limits of a spec with those of a message in place of its own. */

@@ -52,9 +52,11 @@ export function sandboxMethods(cri: Cri): RuntimeMethods<Names> {
       cri.serving(ctx);
       for (const some of batches(selectSandboxes(cri, filter))) yield { podSandboxes: some.map(listedSandbox) };
     },
-    async updatePodSandboxResources(ctx) {
-      cri.serving(ctx);
-      throw notImplemented("UpdatePodSandboxResources: only for runtimes that manage resources of pods themselves");
+    async updatePodSandboxResources(ctx, { podSandboxId, overhead, resources }) {
+      const serving = cri.serving(ctx);
+      const sandbox = cri.sandboxes.get(podSandboxId);
+      if (await cri.nri.updatePod(serving, sandbox, { overhead, resources })) return {};
+      throw notImplemented("UpdatePodSandboxResources: no NRI plugin manages the resources of pods");
     },
   };
 }

@@ -88,6 +88,16 @@ func (p *plugin) RunPodSandbox(_ context.Context, pod *api.PodSandbox) error {
 	return p.answer()
 }
 
+func (p *plugin) UpdatePodSandbox(_ context.Context, pod *api.PodSandbox, _, r *api.LinuxResources) error {
+	p.say("UpdatePodSandbox", pod, nil, map[string]any{"resources": r})
+	return p.answer()
+}
+
+func (p *plugin) PostUpdatePodSandbox(_ context.Context, pod *api.PodSandbox) error {
+	p.say("PostUpdatePodSandbox", pod, nil, nil)
+	return p.answer()
+}
+
 func (p *plugin) StopPodSandbox(_ context.Context, pod *api.PodSandbox) error {
 	p.say("StopPodSandbox", pod, nil, nil)
 	return p.answer()
