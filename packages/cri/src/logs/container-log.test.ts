@@ -212,7 +212,10 @@ describe("the file", () => {
     expect(await lines(join(directory.path, "old"))).toEqual(["stdout F still here"]);
   });
 
-  it("that is on a full disk loses lines, whole ones, and goes on when there is space", async () => {
+  /** Runs `body` with the log on a disk of 256 KiB, and 1 MB written to it. */
+  async function onFullDisk(
+    body: (log: ContainerLog, messages: ReturnType<typeof recorder>["messages"]) => Promise<void>,
+  ): Promise<void> {
     const disk = join(directory.path, "disk");
     await mustRun("mkdir", [disk]);
     await mustRun("mount", ["-t", "tmpfs", "-o", "size=256k", "tmpfs", disk]);
@@ -221,6 +224,14 @@ describe("the file", () => {
       const { log: logger, messages } = recorder();
       const log = await open({ maxLine: 16384, log: logger });
       for (let index = 0; index < 1_000; index++) await writeAll(log, `${index} ${"x".repeat(1_000)}\n`);
+      await body(log, messages);
+    } finally {
+      await mustRun("umount", [disk]);
+    }
+  }
+
+  it("that is on a full disk loses lines, whole ones, and goes on when there is space", async () => {
+    await onFullDisk(async (log, messages) => {
       await until(() => messages.length > 0);
       expect(messages[0]).toMatchObject({ message: "log of a container not written, its lines get lost" });
       await truncate(path, 0);
@@ -229,28 +240,17 @@ describe("the file", () => {
         return (await lines()).includes("stdout F there is space again");
       });
       await log.close();
-    } finally {
-      await mustRun("umount", [disk]);
-    }
+    });
   });
 
   it("tells how many lines a full disk has cost", async () => {
-    const disk = join(directory.path, "disk");
-    await mustRun("mkdir", [disk]);
-    await mustRun("mount", ["-t", "tmpfs", "-o", "size=256k", "tmpfs", disk]);
-    try {
-      path = join(disk, "0.log");
-      const { log: logger, messages } = recorder();
-      const log = await open({ maxLine: 16384, log: logger });
-      for (let index = 0; index < 1_000; index++) await writeAll(log, `${index} ${"x".repeat(1_000)}\n`);
+    await onFullDisk(async (log, messages) => {
       await log.close();
       const kept = await lines();
       expect(kept.length).toBeGreaterThan(0);
       const lost = messages.find(({ message }) => message === "lines of a container's log were lost");
       expect(lost?.fields["lines"]).toBe(1_000 - kept.length);
-    } finally {
-      await mustRun("umount", [disk]);
-    }
+    });
   });
 });
 
