@@ -49,7 +49,7 @@ describe("pulls by the daemon", () => {
     });
     expect(image.name).toBe(h.image);
     expect(image.labels.get("test.label")).toBe("yes");
-    expect(await image.isUnpacked("overlayfs")).toBe(true);
+    expect(await image.isUnpacked({ snapshotter: "overlayfs" })).toBe(true);
     const layer = h.busybox.layers[0]?.descriptor.digest;
     const ofLayer = seen.filter(({ name }) => name === `layer-${layer}`);
     expect(ofLayer.map(({ stage }) => stage)).toEqual(expect.arrayContaining(["waiting", "complete", "extracted"]));
