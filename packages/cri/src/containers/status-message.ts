@@ -1,6 +1,6 @@
 /** What CRI tells of containers. */
 import type { ContainerConfig, ContainerStatus, Container as ListedContainer } from "@ctrd/api/cri/runtime/v1/api";
-import { ContainerState, Container as ListedContainerMessage, ImageSpec } from "@ctrd/api/cri/runtime/v1/api";
+import { ContainerState, ImageSpec } from "@ctrd/api/cri/runtime/v1/api";
 import { ContainerStatus as ContainerStatusMessage } from "@ctrd/api/cri/runtime/v1/api";
 import { splitReferences } from "../images/cri-image.ts";
 import type { CriImages } from "../images/cri-images.ts";
@@ -11,16 +11,17 @@ import { signalOf } from "./signals.ts";
 export function listedContainer(container: Container): ListedContainer {
   const { metadata, status } = container;
   const { config } = metadata;
-  return ListedContainerMessage.fromPartial({
+  // Written out: a list has thousands of them.
+  return {
     id: container.id,
     podSandboxId: metadata.sandboxId,
     ...common(config),
-    image: config.image ?? ImageSpec.create(),
+    image: config.image,
     imageRef: metadata.imageRef,
     imageId: metadata.imageRef,
     state: container.state,
     createdAt: status.createdAt,
-  });
+  };
 }
 
 /** The status of a container. */

@@ -14,8 +14,3 @@ export function nowNanos(): bigint {
 export function nanosOf(timestamp: Timestamp | undefined): bigint {
   return timestamp === undefined ? 0n : timestamp.seconds * 1_000_000_000n + BigInt(timestamp.nanos);
 }
-
-/** A record's time for nanoseconds. */
-export function timestampOf(nanos: bigint): Timestamp {
-  return { seconds: nanos / 1_000_000_000n, nanos: Number(nanos % 1_000_000_000n) };
-}
