@@ -5,6 +5,7 @@ import { connect } from "node:net";
 import { join } from "node:path";
 import { ContainerEventType, ContainerState, MountPropagation } from "@ctrd/api/cri/runtime/v1/api";
 import { withSignal } from "@ctrd/core/context";
+import { pushImage, startRegistry } from "@ctrd/testkit/fixtures";
 import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
 import { until } from "./support/command.ts";
 import type { CriHarness } from "./support/cri.ts";
@@ -83,6 +84,21 @@ test("5: images: pulled by tag, found by every name, removed with all names; the
   );
 });
 
+test("5: an image is pulled with the credentials of the call, and not without", async () => {
+  const file = join(cri.networks, "../htpasswd");
+  // user:s3cret
+  writeFileSync(file, "user:$2y$05$abcdefghijklmnopqrstuuLK7U1u6pVRmL7L1BBM2aS35PSZnDXlK\n");
+  const dir = join(cri.networks, "../guarded");
+  const open = await startRegistry({ dir });
+  await pushImage(open, "e2e/guarded", "1", cri.h.busybox);
+  await open.stop();
+  await using guarded = await startRegistry({ dir, auth: { htpasswd: { realm: "test", path: file } } });
+  const image = `${guarded.host}/e2e/guarded:1`;
+  expect((await cri.tryCrictl(["pull", image])).stderr).toMatch(/Unauthenticated|Unauthorized|401/i);
+  expect((await cri.tryCrictl(["pull", "--creds", "user:wrong", image])).stderr).toMatch(/401|refused|credentials/i);
+  expect(await cri.crictl("pull", "--creds", "user:s3cret", image)).toContain("sha256:");
+});
+
 test("5: two pods on a bridge reach each other, and a port of the host leads to one", async () => {
   const web = await cri.runPod("web", { portMappings: [{ containerPort: 8080, hostPort: 18_080 }] });
   const server = await cri.start(web, "server", "while true; do echo hello | nc -l -p 8080; done");
@@ -156,7 +172,7 @@ test("5: what cannot be started has exited with the reason; memory that runs out
   expect(await cri.inState(hungry, exited)).toMatchObject({ exitCode: 137, reason: "OOMKilled" });
 });
 
-test("5: exec -it, attach and port-forward by SPDY and WebSocket, exec in one call", async () => {
+test("5: exec -i and attach by SPDY and WebSocket, exec in one call", async () => {
   const pod = await cri.runPod("streams");
   const id = await cri.start(pod, "main", "while read line; do echo got $line; done; sleep 1000", { stdin: true });
   for (const transport of ["spdy", "websocket"]) {

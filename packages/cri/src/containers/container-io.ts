@@ -28,6 +28,7 @@ export class ContainerIo {
   #output: ContainerLog | undefined;
   #stdin: Writable | undefined;
   #ended: Promise<unknown> = Promise.resolve();
+  #isOver = false;
 
   /** @param state directory of the container that does not survive a reboot */
   constructor(settings: { stdin: boolean; stdinOnce: boolean; tty: boolean }, state: string, log: Logger) {
@@ -75,8 +76,7 @@ export class ContainerIo {
     signal.addEventListener("abort", leave, { once: true });
     const stdin = client.stdin === undefined ? undefined : this.#feed(client.stdin, attachment);
     try {
-      if (signal.aborted) return;
-      void this.#ended.then(leave);
+      if (signal.aborted || this.#isOver) return;
       await attachment.ended;
     } finally {
       signal.removeEventListener("abort", leave);
@@ -117,6 +117,7 @@ export class ContainerIo {
   }
 
   async #end(): Promise<void> {
+    this.#isOver = true;
     for (const attachment of this.#attachments) attachment.end();
     const output = this.#output;
     this.#output = undefined;
