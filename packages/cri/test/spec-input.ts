@@ -1,4 +1,8 @@
 /** Requests to make specs from, as kubelet sends them. */
+import { mkdtempSync, rmdirSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll } from "vitest";
 import type { DeepPartial } from "@ctrd/api/cri/runtime/v1/api";
 import { ContainerConfig, PodSandboxConfig } from "@ctrd/api/cri/runtime/v1/api";
 import { createContext } from "@ctrd/core/context";
@@ -80,6 +84,10 @@ export function imageConfig(config: object): ImageConfig {
   return parseImageConfig(JSON.stringify({ config }));
 }
 
+/** A root filesystem that has no users. */
+const emptyRootfs = mkdtempSync(join(tmpdir(), "ctk-"));
+afterAll(() => rmdirSync(emptyRootfs));
+
 /** Files of a sandbox that are nowhere: none is mounted. */
 const noFiles = {
   hostname: "/nowhere/hostname",
@@ -123,14 +131,14 @@ export type ContainerParts = Partial<Omit<ContainerSpecInput, "config" | "sandbo
   image?: object;
   imageName?: string;
   volumes?: readonly string[];
-  /** Directory of the root filesystem; none can be read when absent. */
+  /** Directory of the root filesystem; an empty one when absent. */
   rootfs?: string;
   env?: EnvironmentParts;
 };
 
 /** The spec of a container with what comes with it. */
 export async function makeContainer(parts: ContainerParts = {}): Promise<ContainerSpec> {
-  const { config, pod, image = { Cmd: ["sh"] }, volumes = [], rootfs = "/nowhere", env, ...others } = parts;
+  const { config, pod, image = { Cmd: ["sh"] }, volumes = [], rootfs = emptyRootfs, env, ...others } = parts;
   const { imageName = "docker.io/library/app:1", ...rest } = others;
   return containerSpec(ctx, environment(env), {
     id: "container1",
