@@ -6,8 +6,8 @@ import { afterAll, beforeAll, expect, test } from "vitest";
 import type { CriHarness } from "./support/cri.ts";
 import { openCri } from "./support/cri.ts";
 import type { NriPlugin } from "./support/nri.ts";
-import { nriPlugin, startNriPlugin } from "./support/nri.ts";
-import { requirePeers } from "./support/peers.ts";
+import { startNriPlugin } from "./support/nri.ts";
+import { nriPlugin, requirePeers } from "./support/peers.ts";
 
 const own = mkdtempSync(join(tmpdir(), "ctrd-nri-"));
 const socket = join(own, "nri.sock");

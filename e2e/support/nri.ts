@@ -2,9 +2,7 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { until } from "./command.ts";
-import { repository } from "./peers.ts";
-
-export const nriPlugin = `${repository}/.host/bin/nri-plugin`;
+import { nriPlugin } from "./peers.ts";
 
 /** A call that it got. */
 export interface NriCall {

@@ -25,6 +25,9 @@ export const crictl: string = process.env["CTRD_CRICTL"] ?? `${repository}/.host
 /** What decrypts layers for a daemon; tools/setup-host.sh builds it. */
 export const ctdDecoder: string = process.env["CTRD_CTD_DECODER"] ?? `${repository}/.host/bin/ctd-decoder`;
 
+/** A plugin of NRI for tests that tools/setup-host.sh builds: packages/nri/test/plugin. */
+export const nriPlugin: string = `${repository}/.host/bin/nri-plugin`;
+
 const remedies: Record<string, string> = {
   ctr: "apt-get install containerd",
   "containerd-shim-runc-v2": "apt-get install containerd",
@@ -38,6 +41,7 @@ const remedies: Record<string, string> = {
   "mount.fuse3": "apt-get install fuse3",
   [ctr2]: "tools/setup-host.sh, or set CTRD_CTR2",
   [nerdctl]: "tools/setup-host.sh, or set CTRD_NERDCTL",
+  [nriPlugin]: "tools/setup-host.sh",
   [crictl]: "tools/setup-host.sh, or set CTRD_CRICTL",
   [ctdDecoder]: "tools/setup-host.sh, or set CTRD_CTD_DECODER",
   skopeo: "apt-get install skopeo",

@@ -19,7 +19,7 @@ export interface LaunchedPlugin {
   stop(): void;
 }
 
-/** Programs `NN-name` of a directory, in their order. No directory: none. */
+/** Programs `NN-name` of a directory, in their order. No directory, or one that is not there: none. */
 export async function findPrograms(directory: string): Promise<PluginIdentity[]> {
   const found: PluginIdentity[] = [];
   for (const file of (await listDirectory(directory)).toSorted()) {
@@ -53,6 +53,7 @@ export async function readConfig(directory: string, { index, name }: PluginIdent
 }
 
 async function listDirectory(directory: string): Promise<string[]> {
+  if (directory === "") return [];
   try {
     return await readdir(directory);
   } catch (error) {
