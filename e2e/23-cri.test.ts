@@ -4,7 +4,8 @@ import { readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { connect } from "node:net";
 import { join } from "node:path";
 import { ContainerEventType, ContainerState, MountPropagation } from "@ctrd/api/cri/runtime/v1/api";
-import { withSignal } from "@ctrd/core/context";
+import { withNamespace, withSignal } from "@ctrd/core/context";
+import { proxySandboxController } from "@ctrd/services";
 import { pushImage, startRegistry } from "@ctrd/testkit/fixtures";
 import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
 import { until } from "./support/command.ts";
@@ -13,7 +14,12 @@ import { openCri, pauseImage } from "./support/cri.ts";
 
 let cri: CriHarness;
 beforeAll(async () => {
-  cri = await openCri("cri");
+  cri = await openCri(
+    "cri",
+    `[plugins."io.containerd.cri.v1.runtime".containerd.runtimes.runc]
+[plugins."io.containerd.cri.v1.runtime".containerd.runtimes.native]
+snapshotter = "native"`,
+  );
 });
 afterAll(() => cri?.close());
 afterEach(async () => expect(await cri.removePods()).toEqual([]));
@@ -188,6 +194,26 @@ test("5: exec -i and attach by SPDY and WebSocket, exec in one call", async () =
   await expect(
     cri.runtime.execSync(cri.ctx, { containerId: id, cmd: ["sleep", "60"], timeout: 1n }),
   ).rejects.toMatchObject({ kind: "deadline-exceeded" });
+});
+
+test("5: a handler with a snapshotter of its own; streamed lists; the pod by the Sandbox API", async () => {
+  const pod = await cri.runPod("native", {}, "native");
+  const id = await cri.start(pod, "main", "echo kept >/file; sleep 1000");
+  await until("the file", async () => (await cri.exec(id, "cat", "/file")).text === "kept\n");
+  const { status, info } = await cri.runtime.containerStatus(cri.ctx, { containerId: id, verbose: true });
+  expect(JSON.parse(info.get("info") ?? "{}")).toMatchObject({ sandboxID: pod, snapshotter: "native" });
+  expect(status?.user?.linux).toMatchObject({ uid: 0n, gid: 0n });
+  const { runtimeHandlers } = await cri.runtime.status(cri.ctx, { verbose: false });
+  expect(runtimeHandlers.map(({ name }) => name)).toEqual(["", "native", "runc"]);
+  const streamed: string[] = [];
+  const filter = { id: "", state: undefined, podSandboxId: pod, labelSelector: new Map<string, string>() };
+  for await (const { containers } of cri.runtime.streamContainers(cri.ctx, { filter })) {
+    streamed.push(...containers.map((container) => container.id));
+  }
+  expect(streamed).toEqual([id]);
+  const controller = proxySandboxController(cri.channel, "podsandbox");
+  const k8s = withNamespace(cri.ctx, "k8s.io");
+  expect(await controller.status(k8s, pod, false)).toMatchObject({ state: "SANDBOX_READY" });
 });
 
 test("5: mounts, limits that change, a log that is rotated", async () => {

@@ -96,7 +96,7 @@ export class CriHarness {
   /** Where networks are configured, and where logs are, below the name of the pod. */
   readonly networks: string;
   readonly logs: string;
-  readonly #channel: RpcChannel;
+  readonly channel: RpcChannel;
   readonly #own: string;
   readonly #remove: () => void;
   readonly #pods = new Set<string>();
@@ -104,9 +104,9 @@ export class CriHarness {
   constructor(h: Harness, own: string, remove: () => void) {
     [this.h, this.#own, this.#remove] = [h, own, remove];
     [this.networks, this.logs] = [join(own, "net.d"), join(own, "logs")];
-    this.#channel = openChannel(h.daemon.address);
-    this.runtime = this.#channel.client(RuntimeServiceDefinition);
-    this.images = this.#channel.client(ImageServiceDefinition);
+    this.channel = openChannel(h.daemon.address);
+    this.runtime = this.channel.client(RuntimeServiceDefinition);
+    this.images = this.channel.client(ImageServiceDefinition);
   }
 
   get ctx(): CallContext {
@@ -216,7 +216,7 @@ export class CriHarness {
     try {
       await this.removePods();
     } finally {
-      this.#channel[Symbol.dispose]();
+      this.channel[Symbol.dispose]();
       await this.h.close();
       removeNamespaceDirectories("k8s.io");
       this.#remove();

@@ -35,6 +35,8 @@ export interface SandboxStore {
 }
 
 export const SandboxControllerPlugin: PluginType<SandboxController> = pluginType("io.containerd.sandbox.controller.v1");
+/** Controllers that run pods of CRI by containers of their own. */
+export const PodSandboxPlugin: PluginType<SandboxController> = pluginType("io.containerd.podsandbox.controller.v1");
 
 /** What a sandbox is made with. */
 export interface CreateSandboxOptions {

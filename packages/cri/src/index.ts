@@ -11,7 +11,7 @@ export { openCriImages } from "./images/open-images.ts";
 export type { CriOptions, OpenedCri } from "./open-cri.ts";
 export { openCri } from "./open-cri.ts";
 export type { CriImagesOpener, CriRuntime } from "./plugin-types.ts";
-export { CriImagesPlugin, CriRuntimePlugin, PodSandboxPlugin } from "./plugin-types.ts";
+export { CriImagesPlugin, CriRuntimePlugin } from "./plugin-types.ts";
 export type { PauseControllerOptions } from "./sandboxes/pause-controller.ts";
 export { PauseController } from "./sandboxes/pause-controller.ts";
 export { openSpecEnvironment } from "./spec/index.ts";

@@ -5,7 +5,6 @@
  */
 import type { PluginRef, PluginType } from "@ctrd/core/plugin";
 import { pluginRef, pluginType } from "@ctrd/core/plugin";
-import type { SandboxController } from "@ctrd/core/sandboxes";
 import type { RuntimeConfig } from "./config/runtime-config.ts";
 import type { CriImages } from "./images/cri-images.ts";
 import type { SpecEnvironment } from "./spec/index.ts";
@@ -27,5 +26,3 @@ export interface CriImagesOpener {
 export const CriImagesPlugin: PluginRef<CriImagesOpener> = pluginRef(CriPlugin, "images");
 /** How pods and containers are configured. */
 export const CriRuntimePlugin: PluginRef<CriRuntime> = pluginRef(CriPlugin, "runtime");
-/** The controller that runs pods with a pause container. */
-export const PodSandboxPlugin: PluginType<SandboxController> = pluginType("io.containerd.podsandbox.controller.v1");

@@ -1,7 +1,7 @@
 import type { AnyRegistration, Registration } from "@ctrd/core/plugin";
 import { optional } from "@ctrd/core/plugin";
 import type { SandboxController } from "@ctrd/core/sandboxes";
-import { SandboxControllerPlugin } from "@ctrd/core/sandboxes";
+import { PodSandboxPlugin, SandboxControllerPlugin } from "@ctrd/core/sandboxes";
 import { RuntimePlugin } from "@ctrd/core/tasks";
 import type { GrpcService } from "@ctrd/services";
 import { GrpcPlugin, NodeResourcesPlugin } from "@ctrd/services";
@@ -13,7 +13,7 @@ import type { StreamingConfig } from "./config/streaming-config.ts";
 import { streamingConfig } from "./config/streaming-config.ts";
 import { deferController, deferred, serveDeferred } from "./deferred.ts";
 import type { CriImagesOpener, CriRuntime } from "./plugin-types.ts";
-import { CriImagesPlugin, CriRuntimePlugin, PodSandboxPlugin } from "./plugin-types.ts";
+import { CriImagesPlugin, CriRuntimePlugin } from "./plugin-types.ts";
 import { clientServices } from "./required-services.ts";
 
 const runtime: Registration<unknown, RuntimeConfig> = {

@@ -6,7 +6,7 @@ import { EventPlugin } from "@ctrd/core/events";
 import { LeasePlugin } from "@ctrd/core/leases";
 import type { AnyRegistration, InitContext, PluginRef, Registration, Requirement } from "@ctrd/core/plugin";
 import { optional } from "@ctrd/core/plugin";
-import { SandboxControllerPlugin, SandboxStorePlugin } from "@ctrd/core/sandboxes";
+import { PodSandboxPlugin, SandboxControllerPlugin, SandboxStorePlugin } from "@ctrd/core/sandboxes";
 import {
   ContainersService,
   ContentService,
@@ -93,9 +93,9 @@ export const grpcRegistrations: readonly AnyRegistration[] = [
   }),
   grpc("healthcheck", [], () => createHealth().service),
   grpc("leases", [LeasePlugin], (ic) => serveLeases(ic.get(LeasePlugin))),
-  grpc("sandbox-controllers", [EventPlugin, optional(SandboxControllerPlugin)], (ic) => {
+  grpc("sandbox-controllers", [EventPlugin, optional(SandboxControllerPlugin), optional(PodSandboxPlugin)], (ic) => {
     const events = ic.get(EventPlugin);
-    const controllers = [...ic.getById(SandboxControllerPlugin)];
+    const controllers = [...ic.getById(SandboxControllerPlugin), ...ic.getById(PodSandboxPlugin)];
     const publishing = controllers.map(([id, controller]) => [id, publishingController(controller, events)] as const);
     return serveSandboxControllers(sandboxControllerLookup(new Map(publishing)));
   }),
