@@ -19,7 +19,9 @@ beforeAll(async () => {
     `[plugins."io.containerd.cri.v1.runtime".containerd.runtimes.runc]
 [plugins."io.containerd.cri.v1.runtime".containerd.runtimes.broken]
 [plugins."io.containerd.cri.v1.runtime".containerd.runtimes.broken.options]
-BinaryName = "/no/such/runc"`,
+BinaryName = "/no/such/runc"
+[plugins."io.containerd.cri.v1.images"]
+discard_unpacked_layers = true`,
   );
 });
 afterAll(() => cri?.close());
@@ -98,6 +100,18 @@ test("9: a pod that cannot be run leaves nothing, its error names the stage, and
   const missing = cri.create(pod, "main", "true", { image: { image: "no/such:1" } });
   await expect(missing).rejects.toThrow(/create container "main_broken_e2e_uid-broken_0": image: image "no\/such:1"/);
   await cri.create(pod, "main", "true");
+});
+
+test("5: layers that are unpacked are collected when that is asked for, and the image still runs", async () => {
+  const layer = cri.h.busybox.layers[0]?.descriptor.digest ?? "";
+  const digests = (): Promise<string> => cri.h.daemon.ctr(["--namespace", "k8s.io", "content", "ls", "-q"]);
+  // A collection comes with the removal of an image.
+  await cri.h.daemon.ctr(["--namespace", "k8s.io", "images", "tag", cri.h.image, "other.test/x:1"]);
+  await cri.h.daemon.ctr(["--namespace", "k8s.io", "images", "rm", "--sync", "other.test/x:1"]);
+  expect(await digests()).toContain(cri.h.busybox.root.descriptor.digest);
+  expect(await digests()).not.toContain(layer);
+  const id = await cri.start(await cri.runPod("layers"), "main", "sleep 1000");
+  expect(await cri.exec(id, "echo", "runs")).toEqual({ text: "runs\n", exitCode: 0 });
 });
 
 test("9: a client that gives up does not leave half a pod", async () => {

@@ -14,6 +14,7 @@ import { millisOf } from "../config/fields.ts";
 import type { ImagesConfig } from "../config/images-config.ts";
 import { unlessGone } from "../store/unless-gone.ts";
 import type { CriImage } from "./cri-image.ts";
+import { discardLayers } from "./discard-layers.ts";
 import { readImage } from "./image-reader.ts";
 import { ImageStore } from "./image-store.ts";
 import { watchPull } from "./pull-watch.ts";
@@ -103,7 +104,9 @@ export class CriImages {
       progress: watch.progress,
       ...(config.disable_snapshot_annotations ? {} : { imageHandlerWrapper: annotateLayers(reference) }),
     });
-    return this.#name(ctx, pulled.record, labels);
+    const image = await this.#name(ctx, pulled.record, labels);
+    if (config.discard_unpacked_layers) await discardLayers(ctx, this.#client.content, pulled.target);
+    return image;
   }
 
   /** Removes every name of an image; what nothing else keeps is collected. An unknown image is no error. */

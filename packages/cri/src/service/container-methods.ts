@@ -78,7 +78,7 @@ export function containerMethods(cri: Cri): RuntimeMethods<Names> {
     async checkpointContainer(ctx, { containerId }) {
       cri.serving(ctx);
       runningTask(cri.containers.get(containerId));
-      throw notImplemented("CheckpointContainer");
+      throw notImplemented("CheckpointContainer: checkpoints of containers cannot be written; use the Tasks service");
     },
   };
 }
