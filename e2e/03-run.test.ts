@@ -54,7 +54,8 @@ peerTest("3: run -t gives a real pty whose size follows the terminal", ["tmux"],
   await terminal.type(`ctr ${h.daemon.flags().join(" ")} run --rm -t ${h.image} ${id} sh`);
   await terminal.waitFor(/\/ # ?$/m);
   await terminal.type("tty; stty size; test -t 0 && echo is-a-tty");
-  await terminal.waitFor(/is-a-tty\n/);
+  // The line that was typed ends so as well.
+  await terminal.waitFor(/^is-a-tty$/m);
   expect(terminal.screen()).toMatch(/\/dev\/(pts\/0|console)\n24 80\n/);
   await terminal.resize(120, 40);
   await terminal.type("while test \"$(stty size)\" != '40 120'; do sleep 0.05; done; echo resized to $(stty size)");
