@@ -195,8 +195,8 @@ peerTest("5: a terminal: progress, a shell, Ctrl-C, size, detach keys, attach", 
   await terminal.type("stty size");
   await terminal.waitFor(/30 100/);
   await terminal.resize(90, 20);
-  await terminal.type("stty size");
-  await terminal.waitFor(/20 90/);
+  await terminal.type("while test \"$(stty size)\" != '20 90'; do sleep 0.05; done; echo resized to $(stty size)");
+  await terminal.waitFor(/^resized to 20 90$/m);
   await terminal.type("echo asleep; sleep 1000");
   await terminal.waitFor(/^asleep/m);
   await terminal.keys("C-c");
