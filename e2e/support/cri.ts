@@ -32,7 +32,7 @@ type ContainerParts = Parameters<typeof ContainerConfig.fromPartial>[0];
 const programs = "/usr/lib/cni";
 
 /** Networks of pods: a bridge with addresses of its own, and published ports. */
-const bridgeNetwork = JSON.stringify({
+const bridgeNetwork = (own: string): unknown => ({
   cniVersion: "1.0.0",
   name: "pods",
   plugins: [
@@ -42,7 +42,12 @@ const bridgeNetwork = JSON.stringify({
       isGateway: true,
       ipMasq: true,
       promiscMode: true,
-      ipam: { type: "host-local", ranges: [[{ subnet: "10.88.0.0/16" }]], routes: [{ dst: "0.0.0.0/0" }] },
+      ipam: {
+        type: "host-local",
+        dataDir: join(own, "ipam"),
+        ranges: [[{ subnet: "10.88.0.0/16" }]],
+        routes: [{ dst: "0.0.0.0/0" }],
+      },
     },
     { type: "portmap", capabilities: { portMappings: true } },
   ],
@@ -60,7 +65,7 @@ export async function openCri(name: string, config = ""): Promise<CriHarness> {
   const remove = (): void => rmSync(own, { recursive: true, force: true });
   try {
     mkdirSync(join(own, "net.d"));
-    writeFileSync(join(own, "net.d/10-pods.conflist"), bridgeNetwork);
+    writeFileSync(join(own, "net.d/10-pods.conflist"), JSON.stringify(bridgeNetwork(own)));
     const h = await openHarness(name, { pull: false, config: daemonConfig(own, config) });
     const harness = new CriHarness(h, own, remove);
     try {

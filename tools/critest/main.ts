@@ -17,7 +17,7 @@ import { summarize } from "./report.ts";
 /** The digest that critest has in its program; the same length as any other. */
 const builtInDigest = "9700f9a2f5bf2c45f2f605a0bd3bce7cf37420ec9d3ed50ac2758413308766bf";
 const registries = ["registry.k8s.io", "k8s.gcr.io", "gcr.io", "docker.io"];
-const network = {
+const network = (directory: string): unknown => ({
   cniVersion: "1.0.0",
   name: "critest",
   plugins: [
@@ -27,11 +27,16 @@ const network = {
       isGateway: true,
       ipMasq: true,
       promiscMode: true,
-      ipam: { type: "host-local", ranges: [[{ subnet: "10.77.0.0/16" }]], routes: [{ dst: "0.0.0.0/0" }] },
+      ipam: {
+        type: "host-local",
+        dataDir: join(directory, "ipam"),
+        ranges: [[{ subnet: "10.77.0.0/16" }]],
+        routes: [{ dst: "0.0.0.0/0" }],
+      },
     },
     { type: "portmap", capabilities: { portMappings: true } },
   ],
-};
+});
 
 const report = join(workspaceRoot, ".host/critest.xml");
 
@@ -73,7 +78,7 @@ async function writeSettings(directory: string, registry: string): Promise<void>
     await writeFile(join(directory, "certs.d", host, "hosts.toml"), text);
   }
   await mkdir(join(directory, "net.d"));
-  await writeFile(join(directory, "net.d/10-critest.conflist"), JSON.stringify(network));
+  await writeFile(join(directory, "net.d/10-critest.conflist"), JSON.stringify(network(directory)));
 }
 
 /** critest with the digest of our image in place of the one that it was built with. */
