@@ -45,6 +45,10 @@ it("shortens what Docker shortens", () => {
   expect(shortReference("docker.io/library/busybox:1")).toBe("busybox:1");
   expect(shortReference("docker.io/user/app:1")).toBe("user/app:1");
   expect(shortReference("ghcr.io/library/app:1")).toBe("ghcr.io/library/app:1");
+  // Without the host these would be images of another one.
+  for (const text of ["docker.io/ghcr.io/app:1", "docker.io/localhost/app:1", "docker.io/library/docker.io/app:1"]) {
+    expect(completeReference(shortReference(text))).toBe(text);
+  }
 });
 
 it("JS-regex: answers to hostile references in linear time", () => {

@@ -58,14 +58,17 @@ export function formatReference({ host, repository, tag, digest }: Reference): s
  * @throws ContainerdError `invalid-argument` as {@link parseReference}
  */
 export function completeReference(text: string): string {
-  const slash = text.indexOf("/");
-  const first = slash < 0 ? "" : text.slice(0, slash);
-  const hasHost = first === "localhost" || /[.:\]]|[A-Z]/.test(first);
-  const located = hasHost ? text : `docker.io/${slash < 0 ? "library/" : ""}${text}`;
+  const located = beginsWithHost(text) ? text : `docker.io/${text.includes("/") ? "" : "library/"}${text}`;
   const withHost = located.replace(/^(?:index\.)?docker\.io\/(?=[^/]+$)/, "docker.io/library/");
   const reference = parseReference(withHost.replace(/^index\.docker\.io\//, "docker.io/"));
   const tag = reference.tag === "" && reference.digest === "" ? "latest" : reference.tag;
   return formatReference({ ...reference, tag });
+}
+
+/** Whether what comes before the first slash is a host, as Docker tells hosts from paths. */
+function beginsWithHost(text: string): boolean {
+  const first = text.slice(0, Math.max(0, text.indexOf("/")));
+  return first === "localhost" || /[.:\]]|[A-Z]/.test(first);
 }
 
 function checkDigest(digest: string, wrong: (what: string) => Error): void {
@@ -76,7 +79,11 @@ function checkDigest(digest: string, wrong: (what: string) => Error): void {
   }
 }
 
-/** The short form that Docker shows: `docker.io/library/busybox:1` → `busybox:1`. */
+/**
+ * The short form that Docker shows: `docker.io/library/busybox:1` → `busybox:1`. Where it would mean another image, the
+ * reference as it is.
+ */
 export function shortReference(text: string): string {
-  return text.replace(/^docker\.io\/(?:library\/(?=[^/]+$))?/, "");
+  const short = text.replace(/^docker\.io\/(?:library\/(?=[^/]+$))?/, "");
+  return beginsWithHost(short) ? text : short;
 }
