@@ -135,6 +135,19 @@ describe("a registry with users and passwords", () => {
       expect(String(error)).not.toContain(auth.slice(0, 6));
     });
 
+    it.each([
+      [(host: string) => ({ auths: { [host]: { auth: {} } } }), '"auth" is not a string'],
+      [(host: string) => ({ auths: { [host]: { username: 1, password: "p" } } }), '"username" is not a string'],
+      [(host: string) => ({ auths: { [host]: "dTpw" } }), "is not an object"],
+      [() => ({ auths: [] }), '"auths" is not an object'],
+      [(host: string) => ({ credHelpers: { [host]: 5 } }), "is not a string"],
+    ])("names what is of a wrong type (%#)", async (value, message) => {
+      await expect(resolves(await config(value(proxy.host)))).rejects.toMatchObject({
+        kind: "invalid-argument",
+        message: expect.stringContaining(message),
+      });
+    });
+
     it("asks a helper program", async () => {
       const bin = join(directory.path, "bin");
       await mkdir(bin, { recursive: true });

@@ -24,11 +24,7 @@ const helperTimeoutMs = 30_000;
 /** The name under which Docker Hub's credentials are kept. */
 const hubKey = "https://index.docker.io/v1/";
 
-interface DockerConfig {
-  auths?: Record<string, { auth?: string; username?: string; password?: string; identitytoken?: string }>;
-  credsStore?: string;
-  credHelpers?: Record<string, string>;
-}
+type Table = Readonly<Record<string, unknown>>;
 
 /**
  * Reads Docker's configuration, anew each time: `login` may have changed it.
@@ -40,15 +36,16 @@ export function dockerCredentials(file: string = defaultFile()): CredentialSourc
     const config = await readConfig(file);
     if (config === undefined) return undefined;
     const keys = keysOf(host);
-    const helper = keys.map((key) => own(config.credHelpers, key)).find((name) => name !== undefined);
-    const program = helper ?? config.credsStore;
+    const helpers = tableOf(file, config, "credHelpers");
+    const helper = keys.find((key) => own(helpers, key) !== undefined);
+    const program = helper === undefined ? textOf(file, config, "credsStore") : textOf(file, helpers, helper);
     for (const key of program === undefined ? [] : keys) {
       const found = await askHelper(program ?? "", key, signal);
       if (found !== undefined) return found;
     }
-    const key = listedKey(config.auths, keys, host);
-    const entry = key === undefined ? undefined : own(config.auths, key);
-    return key === undefined || entry === undefined ? undefined : credentialsOf(file, key, entry);
+    const auths = tableOf(file, config, "auths");
+    const key = listedKey(auths, keys, host);
+    return key === undefined ? undefined : credentialsOf(file, key, tableOf(file, auths, key));
   };
 }
 
@@ -65,16 +62,30 @@ function keysOf(host: string): string[] {
 }
 
 /** The key of a host; old versions of Docker wrote URLs with a path. */
-function listedKey(auths: DockerConfig["auths"], keys: readonly string[], host: string): string | undefined {
+function listedKey(auths: Table, keys: readonly string[], host: string): string | undefined {
   const known = keys.find((key) => own(auths, key) !== undefined);
-  return known ?? Object.keys(auths ?? {}).find((key) => key.replace(/^https?:\/\//, "").split("/")[0] === host);
+  return known ?? Object.keys(auths).find((key) => key.replace(/^https?:\/\//, "").split("/")[0] === host);
 }
 
-function own<T>(table: Record<string, T> | null | undefined, key: string): T | undefined {
-  return typeof table === "object" && table !== null && Object.hasOwn(table, key) ? table[key] : undefined;
+/** A value of a table's own; null is the same as absent. */
+function own(table: Table, key: string): unknown {
+  return Object.hasOwn(table, key) ? (table[key] ?? undefined) : undefined;
 }
 
-async function readConfig(file: string): Promise<DockerConfig | undefined> {
+/** A table in a table; empty when it is absent. */
+function tableOf(file: string, table: Table, key: string): Table {
+  const value = own(table, key) ?? {};
+  if (typeof value === "object" && !Array.isArray(value)) return value as Table;
+  throw invalidArgument(`credentials ${file}: "${key}" is not an object`);
+}
+
+function textOf(file: string, table: Table, key: string): string | undefined {
+  const value = own(table, key);
+  if (value === undefined || typeof value === "string") return value;
+  throw invalidArgument(`credentials ${file}: "${key}" is not a string`);
+}
+
+async function readConfig(file: string): Promise<Table | undefined> {
   let text: string;
   try {
     text = await readFile(file, "utf8");
@@ -89,19 +100,16 @@ async function readConfig(file: string): Promise<DockerConfig | undefined> {
     // Without the parser's words, which may quote a secret.
     throw invalidArgument(`credentials ${file}: it is not JSON`);
   }
-  if (typeof config === "object" && config !== null) return config;
+  if (typeof config === "object" && config !== null) return config as Table;
   throw invalidArgument(`credentials ${file}: it is not a JSON object`);
 }
 
-function credentialsOf(
-  file: string,
-  key: string,
-  entry: NonNullable<DockerConfig["auths"]>[string],
-): Credentials | undefined {
-  if (entry.identitytoken) return { username: "", secret: entry.identitytoken };
-  if (entry.username) return { username: entry.username, secret: entry.password ?? "" };
-  if (!entry.auth) return undefined;
-  const text = Buffer.from(entry.auth, "base64").toString("utf8");
+function credentialsOf(file: string, key: string, entry: Table): Credentials | undefined {
+  const [token, username, auth] = ["identitytoken", "username", "auth"].map((name) => textOf(file, entry, name));
+  if (token) return { username: "", secret: token };
+  if (username) return { username, secret: textOf(file, entry, "password") ?? "" };
+  if (!auth) return undefined;
+  const text = Buffer.from(auth, "base64").toString("utf8");
   const colon = text.indexOf(":");
   if (colon < 0) throw invalidArgument(`credentials ${file}: auth of "${key}" is not <user>:<password> in base64`);
   // Old versions of Docker padded the password with NULs.
@@ -122,16 +130,30 @@ function askHelper(name: string, key: string, signal: AbortSignal): Promise<Cred
         const said = missing || stdout.trim() || error.message;
         return reject(failedPrecondition(`credential helper ${program} for ${key}: ${said}`, { cause: error }));
       }
-      try {
-        const { Username, Secret } = JSON.parse(stdout) as { Username?: string; Secret?: string };
-        const username = Username === "<token>" ? "" : (Username ?? "");
-        return resolve(Secret === undefined ? undefined : { username, secret: Secret });
-      } catch {
-        return reject(failedPrecondition(`credential helper ${program} for ${key}: its output is no JSON`));
-      }
+      const answer = answerOf(stdout);
+      if (answer !== undefined)
+        return resolve(answer.secret === undefined ? undefined : { ...answer, secret: answer.secret });
+      return reject(
+        failedPrecondition(`credential helper ${program} for ${key}: its output is no JSON of credentials`),
+      );
     });
     // A helper that does not read its input makes EPIPE; its exit status tells what happened.
     child.stdin?.on("error", () => {});
     child.stdin?.end(key);
   });
+}
+
+/** What a helper has printed; undefined when it is none of its answers. */
+function answerOf(stdout: string): { username: string; secret: string | undefined } | undefined {
+  let answer: unknown;
+  try {
+    answer = JSON.parse(stdout);
+  } catch {
+    // Without the parser's words, which may quote a secret.
+    return undefined;
+  }
+  if (typeof answer !== "object" || answer === null) return undefined;
+  const [user, secret] = [own(answer as Table, "Username") ?? "", own(answer as Table, "Secret")];
+  if (typeof user !== "string" || (secret !== undefined && typeof secret !== "string")) return undefined;
+  return { username: user === "<token>" ? "" : user, secret };
 }
