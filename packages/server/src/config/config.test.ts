@@ -91,6 +91,7 @@ describe("configuration mistakes name file, line, column, key and the nearest kn
     ["oom_score = 5000\n", "config.toml:1:1: oom_score: Too big"],
     ["root = 5\nstate = 6\n", "config.toml:1:1: root: expected string, received number (and 1 more)"],
     ["version = 9\n", "config.toml:1:1: version: version 9 is not supported, use 2 to 4"],
+    ["version = {a = 1}\n", 'config.toml:1:1: version: version {"a":1} is not supported'],
     ['version = "2"\n', 'config.toml:1:1: version: version "2" is not supported'],
     ["a = 1\nb = = 2\n", "config.toml:2:5: not TOML: invalid value"],
     ["[x]\n[x]\n", "config.toml:2:"],

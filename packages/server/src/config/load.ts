@@ -162,7 +162,8 @@ async function checkVersion(document: ConfigDocument): Promise<number> {
   if (typeof version === "number" && Number.isInteger(version) && version >= 0 && version <= latestVersion) {
     return version;
   }
-  const given = typeof version === "string" ? JSON.stringify(version) : String(version);
+  // Tables and lists have no text of their own.
+  const given = typeof version === "object" || typeof version === "string" ? JSON.stringify(version) : String(version);
   const message = `version ${given} is not supported, use 2 to ${latestVersion}`;
   throw invalidArgument(await formatProblem({ document, path: ["version"], message }));
 }
