@@ -5,6 +5,7 @@
  */
 import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
+import type { ErrorKind } from "@ctrd/core/errors";
 import { canceled, ContainerdError, kindOf, messageOf, resourceExhausted } from "@ctrd/core/errors";
 import { hasErrno } from "@ctrd/sys";
 import type { Compression, LayerStream } from "../compression.ts";
@@ -124,10 +125,16 @@ function checkLimits(limits: LayerLimits | undefined, size: number, stream: Laye
 
 function layerError(error: unknown, entry: string | undefined): ContainerdError {
   const where = entry === undefined ? "" : `entry ${JSON.stringify(entry)}: `;
-  const full = hasErrno(error, "ENOSPC", "EDQUOT");
-  return new ContainerdError(full ? "resource-exhausted" : kindOf(error), `apply layer: ${where}${messageOf(error)}`, {
+  return new ContainerdError(failureKind(error, entry), `apply layer: ${where}${messageOf(error)}`, {
     cause: error,
   });
+}
+
+/** Names that the kernel does not take, and links to what is not there, are the archive's fault. */
+function failureKind(error: unknown, entry: string | undefined): ErrorKind {
+  if (hasErrno(error, "ENOSPC", "EDQUOT")) return "resource-exhausted";
+  const wrong = hasErrno(error, "ENOENT", "ENOTDIR", "ELOOP", "ENAMETOOLONG", "ERANGE");
+  return wrong && entry !== undefined ? "invalid-argument" : kindOf(error);
 }
 
 /** Whether root here is not root of the machine: its ids are mapped. */

@@ -244,3 +244,21 @@ describe("cleanPath", () => {
     expect(cleanPath(path)).toBe(clean);
   });
 });
+
+describe("links and names that cannot be made", () => {
+  it.each<[string, TarEntry[]]>([
+    ["a hard link to nothing", [{ path: "hard", type: "hardlink", linkname: "none" }]],
+    ["a hard link below a file", [{ path: "f" }, { path: "hard", type: "hardlink", linkname: "f/x" }]],
+    [
+      "a hard link to a directory",
+      [
+        { path: "d", type: "directory" },
+        { path: "hard", type: "hardlink", linkname: "d" },
+      ],
+    ],
+    ["a name that is too long", [{ path: "n".repeat(300) }]],
+    ["an extended attribute without a name", [{ path: "x", type: "x", data: "18 SCHILY.xattr.=\n" }, { path: "f" }]],
+  ])("%s is the archive's fault", async (_, entries) => {
+    expect(await attempt(entries, false)).toMatchObject({ kind: "invalid-argument" });
+  });
+});

@@ -249,7 +249,13 @@ export class LayerWriter implements TarSink {
     const link = (at: string | Uint8Array): void => {
       // Looked up each time: making way may have closed it.
       const from = this.#directories.get(target.directory);
-      linkat(from.fd, toPath(target.name), parent.fd, at);
+      try {
+        linkat(from.fd, toPath(target.name), parent.fd, at);
+      } catch (error) {
+        const isDirectory =
+          hasErrno(error, "EPERM") && (fstatat(from.fd, toPath(target.name)).mode & 0o170000) === 0o040000;
+        throw isDirectory ? invalidArchive("hard link to a directory", error) : error;
+      }
     };
     if (target.name === "") throw invalidArchive(`hard link to the root`);
     this.#replacing(parent, name, link);

@@ -175,6 +175,7 @@ describe("malformed archives", () => {
     ["negative size", headerWith((header) => header.fill(0xff, 124, 136)), /negative size/],
     ["huge size", headerWith((header) => header.fill(0x7f, 125, 136).fill(0x80, 124, 125)), /size is too large/],
     ["negative PAX size", pax("12 size=-12\n"), /negative size/],
+    ["negative size of a sparse file", pax("26 GNU.sparse.realsize=-1\n"), /negative sparse size/],
     ["PAX length", pax("99 uid=1\n"), /malformed PAX record/],
     ["PAX without newline", pax("9 uid=123"), /malformed PAX record/],
     ["PAX number", pax("11 uid=1x3\n"), /uid "1x3" is not a decimal number/],

@@ -84,6 +84,7 @@ function pairs(numbers: readonly string[]): SparseRun[] {
 
 /** Checks that runs are in order, inside `size`, and as long together as the data that follows. */
 export function checkRuns(runs: readonly SparseRun[], size: number, stored: number): void {
+  if (size < 0) throw invalidArchive("negative sparse size");
   let end = 0;
   let total = 0;
   for (const run of runs) {
