@@ -6,8 +6,10 @@
  */
 import { spawn } from "node:child_process";
 import { once } from "node:events";
+import { readdirSync, rmdirSync } from "node:fs";
 import { chmod, mkdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import { errnoOf } from "@ctrd/core/errors";
 import type { TestDaemon } from "@ctrd/testkit/fixtures";
 import { startCtrd, startRegistry, tempDir, workspaceRoot } from "@ctrd/testkit/fixtures";
 import { CloneFlag, setInterfaceUp, unshare } from "@ctrd/sys";
@@ -41,6 +43,7 @@ const network = (directory: string): unknown => ({
 const report = join(workspaceRoot, ".host/critest.xml");
 
 process.exitCode = await main();
+removeEmptyDirectories();
 
 async function main(): Promise<number> {
   unshare(CloneFlag.NewNet);
@@ -106,4 +109,16 @@ async function run(critest: string, daemon: TestDaemon): Promise<number> {
   const [code] = (await once(child, "exit")) as [number | null];
   if (code !== 0) process.stderr.write(`${daemon.logs().slice(-4000)}\n`);
   return code ?? 1;
+}
+
+/** What runc leaves of a namespace when its last container is gone. Others may have containers there. */
+function removeEmptyDirectories(): void {
+  const cgroups = readdirSync("/sys/fs/cgroup").map((controller) => join("/sys/fs/cgroup", controller, "k8s.io"));
+  for (const directory of ["/run/containerd/runc/k8s.io", ...cgroups]) {
+    try {
+      rmdirSync(directory);
+    } catch (error) {
+      if (!["ENOENT", "ENOTDIR", "ENOTEMPTY", "EBUSY"].includes(errnoOf(error) ?? "")) throw error;
+    }
+  }
 }
