@@ -4,7 +4,7 @@
  * @module
  */
 import { Response } from "@ctrd/api/ttrpc/request";
-import { internal, resourceExhausted } from "@ctrd/core/errors";
+import { internal, messageOf, resourceExhausted } from "@ctrd/core/errors";
 import type { MessageCodec } from "./definition.ts";
 import type { Frame } from "./frame.ts";
 import { FrameFlag, FrameType } from "./frame.ts";
@@ -22,9 +22,18 @@ export interface PendingCall {
   stopWatch?: () => void;
 }
 
+/** Decodes what the peer has sent. @throws ContainerdError `internal` when it is malformed */
+function decode<T>(codec: Pick<MessageCodec<T>, "decode">, data: Uint8Array): T {
+  try {
+    return codec.decode(data);
+  } catch (error) {
+    throw internal(`ttrpc protocol error: malformed answer: ${messageOf(error)}`, { cause: error });
+  }
+}
+
 /** Decodes a Response frame. @throws the error of its status */
 function payloadOf(data: Uint8Array): Uint8Array {
-  const response = Response.decode(data);
+  const response = decode(Response, data);
   if (response.status !== undefined && response.status.code !== 0) throw errorFromStatus(response.status);
   return response.payload;
 }
@@ -51,7 +60,7 @@ export class PendingResponse<T> implements PendingCall {
       return true;
     }
     try {
-      this.#resolve(this.#codec.decode(payloadOf(data)));
+      this.#resolve(decode(this.#codec, payloadOf(data)));
     } catch (error) {
       this.#reject(error);
     }
@@ -85,7 +94,7 @@ export class PendingStream<T> implements PendingCall {
     try {
       if (type === FrameType.response) return this.#lastResponse(data);
       if (type !== FrameType.data) throw internal(`ttrpc protocol error: frame of type ${type} on a stream`);
-      if ((flags & FrameFlag.noData) === 0) this.queue.push(this.#codec.decode(data));
+      if ((flags & FrameFlag.noData) === 0) this.queue.push(decode(this.#codec, data));
       const closed = (flags & FrameFlag.remoteClosed) !== 0;
       if (closed) this.queue.end();
       return closed;
@@ -102,7 +111,7 @@ export class PendingStream<T> implements PendingCall {
   /** A Response ends a stream: usually with an error, else with a last message. */
   #lastResponse(data: Uint8Array): boolean {
     const payload = payloadOf(data);
-    if (payload.length > 0) this.queue.push(this.#codec.decode(payload));
+    if (payload.length > 0) this.queue.push(decode(this.#codec, payload));
     this.queue.end();
     return true;
   }

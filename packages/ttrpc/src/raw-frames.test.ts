@@ -154,6 +154,21 @@ describe("client against a raw server", () => {
       expect(await next).toEqual(kv(""));
     }));
 
+  it("fails a call whose answer is malformed and lives on", () =>
+    withRawServer(async (client, peer) => {
+      const message = Response.encode({ status: undefined, payload: Buffer.from([0x0a, 0xff]) }).finish();
+      for (const [index, answer] of [Buffer.from([0x12, 0xff, 0xff]), Buffer.from([7]), message].entries()) {
+        const call = client.call(Demo, "echo", kv("a"));
+        await expect.poll(() => peer.frames.length).toBe(index + 1);
+        peer.send(1 + 2 * index, FrameType.response, 0, answer);
+        expect(await kindOfRejection(call)).toMatch(/^internal: .*malformed answer/);
+      }
+      const stream = client.serverStream(Demo, "count", kv("9"));
+      await expect.poll(() => peer.frames.length).toBe(4);
+      peer.send(7, FrameType.data, 0, Buffer.from([0x0a, 0xff]));
+      expect(await kindOfRejection(stream.next())).toMatch(/^internal: .*malformed answer/);
+    }));
+
   it("fails a demo.server stream that nobody reads for a second", () =>
     withRawServer(async (client, peer) => {
       const stream = client.serverStream(Demo, "count", kv("9"));
