@@ -1,6 +1,6 @@
 /** Issue 5, 9 and 10 and Shows 6 and 7: daemons that are killed, pods that cannot be, outputs and clients without end. */
 import { once } from "node:events";
-import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmdirSync, rmSync, writeFileSync } from "node:fs";
 import { connect } from "node:net";
 import { join } from "node:path";
 import { ContainerState, PodSandboxState } from "@ctrd/api/cri/runtime/v1/api";
@@ -11,6 +11,7 @@ import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
 import { start, until } from "./support/command.ts";
 import type { CriHarness } from "./support/cri.ts";
 import { openCri } from "./support/cri.ts";
+import { list } from "./support/machine-state.ts";
 import { crictl } from "./support/peers.ts";
 
 let cri: CriHarness;
@@ -66,8 +67,8 @@ test("10: pods and containers go on while the daemon is killed; ends meanwhile a
   expect(await cri.status(lasting)).toMatchObject({ state: exited, exitCode: 137 });
 });
 
-/** Ends processes and their shims, unmounts all that the daemon has mounted, and removes its state directory. */
-function endAsRebootDoes(pids: readonly number[]): void {
+/** Ends processes and their shims, unmounts all that the daemon has mounted, and removes its state and that of runc. */
+async function endAsRebootDoes(pids: readonly number[], ids: readonly string[]): Promise<void> {
   const { address, state } = cri.h.daemon;
   const shims = readdirSync("/proc").filter((name) => {
     try {
@@ -76,11 +77,19 @@ function endAsRebootDoes(pids: readonly number[]): void {
       return false;
     }
   });
-  for (const one of [...shims.map(Number), ...pids]) process.kill(one, "SIGKILL");
+  const all = [...shims.map(Number), ...pids];
+  for (const one of all) process.kill(one, "SIGKILL");
+  await until("all have ended", () => all.every((one) => !existsSync(`/proc/${one}`)));
   for (const { mountPoint } of readMountInfo()) {
     if (mountPoint.startsWith(`${state}/`)) unmountAll(mountPoint, UnmountFlag.Detach);
   }
   rmSync(state, { recursive: true });
+  for (const id of ids) {
+    rmSync(`/run/containerd/runc/k8s.io/${id}`, { recursive: true });
+    for (const cgroup of list("/sys/fs/cgroup")) {
+      if (existsSync(`${cgroup}/k8s.io/${id}`)) rmdirSync(`${cgroup}/k8s.io/${id}`);
+    }
+  }
 }
 
 test("10: a pod whose state is gone, as after a reboot, is not ready and its containers have exited", async () => {
@@ -92,7 +101,7 @@ test("10: a pod whose state is gone, as after a reboot, is not ready and its con
     (await cri.runtime.containerStatus(cri.ctx, { containerId: id, verbose: true })).info.get("info") ?? "{}",
   ) as { pid: number };
   await cri.h.daemon.kill9();
-  endAsRebootDoes([pid, details.pid]);
+  await endAsRebootDoes([pid, details.pid], [id, pod]);
   await cri.h.daemon.restart();
   await isServing();
   expect(await cri.inState(id, exited)).toMatchObject({ exitCode: 255, reason: "Unknown" });
