@@ -1,8 +1,11 @@
 import { existsSync, mkdirSync, readdirSync, rmSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { mountAll, unmountAll, UnmountFlag } from "@ctrd/sys";
 import { describe, expect, it } from "vitest";
+import { usualSocketAddress } from "./address.ts";
+import { Bundle } from "./bundle.ts";
+import { runProgram } from "./program.ts";
 import { isAlive, shimPid, until } from "../test/harness.ts";
 import { bundleOf, create, end, failure, rt, sleeper, started, useRealShims } from "../test/real-shims.ts";
 
@@ -120,6 +123,28 @@ describe("a restarted daemon", () => {
     expect(existsSync(work)).toBe(true);
     rmSync(bundleOf("odd"), { recursive: true });
     rmSync(work, { recursive: true });
+  });
+
+  it("ends a shim that waits for the reader of its log, for which the last daemon did not live long enough", async () => {
+    await rt.runtime.close();
+    const { namespace, grpcAddress, ttrpcAddress, dir } = rt.harness;
+    const bundle = new Bundle({ root: join(dir, "root"), state: rt.harness.stateDir }, namespace, "mute");
+    await bundle.create(Buffer.from("{}"));
+    const program = "/usr/bin/containerd-shim-runc-v2";
+    await bundle.writeShimBinary(program);
+    rt.harness.sockets.add(basename(usualSocketAddress("", grpcAddress, namespace, "mute")));
+    const result = await runProgram({
+      path: program,
+      args: ["-namespace", namespace, "-address", grpcAddress, "-publish-binary", "true", "-id", "mute", "start"],
+      cwd: bundle.path,
+      env: { ...process.env, TTRPC_ADDRESS: ttrpcAddress },
+    });
+    expect(result).toMatchObject({ exitCode: 0 });
+    const shim = shimPid(namespace, "mute");
+    rt.runtime = await rt.harness.runtime();
+    await until("shim's end", async () => !(await isAlive(shim)));
+    expect(rt.harness.logLines.join()).not.toMatch(/reconnect to shim/);
+    expect(existsSync(bundle.path)).toBe(false);
   });
 
   it("ends a shim whose task was never created", async () => {

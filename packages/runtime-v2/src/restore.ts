@@ -89,6 +89,8 @@ async function reconnect(manager: ShimManager, bundle: Bundle, binary: string): 
   let client: TaskClient | undefined;
   let endpoint: Endpoint;
   let pid: number;
+  // First: a shim that was just being started opens its log before it serves, and waits for a reader.
+  const log = openLog(manager, bundle);
   try {
     endpoint = (await bundle.readEndpoint()) ?? usualEndpoint(manager, bundle);
     const connection = await connectShim(endpoint, { timeoutMs: manager.timeouts.load, retry: false });
@@ -97,11 +99,12 @@ async function reconnect(manager: ShimManager, bundle: Bundle, binary: string): 
   } catch (error) {
     manager.log.warn({ bundle: bundle.path, err: messageOf(error) }, "reconnect to shim");
     client?.connection.close();
+    log?.close();
     await cleanUpDeadShim(manager, bundle, binary, 0);
     return undefined;
   }
   const sandboxed = endpoint.version >= 3 && (await bundle.read(BundleFile.sandbox)) !== undefined;
-  const parts: ShimParts = { bundle, endpoint, client, binary, log: openLog(manager, bundle), sandboxed };
+  const parts: ShimParts = { bundle, endpoint, client, binary, log, sandboxed };
   if (await hasTask(manager, parts, Math.max(1, deadline - Date.now()))) return { parts, pid };
   manager.log.info({ bundle: bundle.path }, "end shim without task");
   await endEmptyShim(manager, parts);
