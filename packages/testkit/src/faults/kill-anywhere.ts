@@ -42,7 +42,7 @@ export interface KillAnywhereOptions {
   settled(): Promise<string[]>;
   /** Facts of things that outlive all works. */
   readonly ledger?: Ledger;
-  /** Milliseconds that an interrupted work may take to end once the daemon is back; 30,000 when absent. */
+  /** Milliseconds that a restart and a work may take, and an interrupted work to notice; 30,000 when absent. */
   readonly patienceMs?: number;
   /** Called after each kill. */
   readonly progress?: (line: string) => void;
@@ -72,6 +72,8 @@ export async function killAnywhere(options: KillAnywhereOptions): Promise<KillRe
   for (let kill = 1; kill <= options.kills; kill++) await runner.kill(kill);
   return runner.report();
 }
+
+const usualPatienceMs = 30_000;
 
 interface Attempt {
   readonly work: KillWork;
@@ -158,20 +160,17 @@ class Runner {
     });
     await sleep(delayMs);
     killed = true;
-    const { daemon, patienceMs = 30_000 } = this.#options;
+    const { daemon, patienceMs = usualPatienceMs } = this.#options;
     await daemon.kill9();
     const begin = performance.now();
     await this.#must("restart", () => daemon.restart());
     this.#restartMs.push(performance.now() - begin);
-    const giveUp = new AbortController();
-    const late = sleep(patienceMs, "late", { signal: giveUp.signal }).catch(() => "ended");
-    if ((await Promise.race([Promise.all(running), late])) === "late") {
+    if (!(await endsWithin(Promise.all(running), patienceMs))) {
       const names = attempts.filter(({ done }) => !done).map(({ work }) => work.name);
       early.push(
         `clients have not noticed the death of the daemon ${patienceMs} ms after its restart: ${names.join(", ")}`,
       );
     }
-    giveUp.abort();
     this.#fail(early);
   }
 
@@ -188,8 +187,9 @@ class Runner {
   }
 
   async #must(what: string, body: () => Promise<void>): Promise<void> {
+    const { patienceMs = usualPatienceMs } = this.#options;
     try {
-      await body();
+      if (!(await endsWithin(body(), patienceMs))) throw new Error(`it has not ended after ${patienceMs} ms`);
     } catch (error) {
       throw new Error(this.#message([`${what} failed: ${describe(error)}`]), { cause: error });
     }
@@ -201,6 +201,18 @@ class Runner {
 
   #message(problems: readonly string[]): string {
     return `seed ${this.#options.seed}, ${this.#where}:\n  ${problems.join("\n  ")}`;
+  }
+}
+
+/** Whether it has ended in time. @throws what it throws */
+async function endsWithin(work: Promise<unknown>, ms: number): Promise<boolean> {
+  const giveUp = new AbortController();
+  const late = sleep(ms, false, { signal: giveUp.signal });
+  late.catch(() => undefined); // given up when the work has ended
+  try {
+    return await Promise.race([work.then(() => true), late]);
+  } finally {
+    giveUp.abort();
   }
 }
 
