@@ -45,7 +45,12 @@ export async function openRange(
   if (offset > from) return wrong(`starts at ${offset} instead of ${from}`);
   const whole = (isPart ? range?.[2] : headerOf(response, "content-length")) ?? "";
   const size = /^\d+$/.test(whole) ? BigInt(whole) : undefined;
-  return { offset, size, isPart, served, body: body as AsyncIterable<Buffer>, cancel: () => void body.destroy() };
+  const cancel = (): void => {
+    // It tells of its abortion, to which nobody else may listen: content that is refused unread has no reader.
+    body.on("error", () => {});
+    body.destroy();
+  };
+  return { offset, size, isPart, served, body: body as AsyncIterable<Buffer>, cancel };
 }
 
 /** Refuses content of another size before it is read. */

@@ -54,6 +54,22 @@ async function readAll(content: FetchedContent): Promise<Buffer> {
 }
 
 describe("a real registry", () => {
+  it("is refused content of another size, which leaves no error that nobody waits for", async () => {
+    const stray: unknown[] = [];
+    const onStray = (error: unknown): void => void stray.push(error);
+    process.on("uncaughtExceptionMonitor", onStray);
+    const plain = createRegistryResolver({ hosts: registryHosts({ defaultScheme: "http" }) });
+    const reference = `${registry.host}/test/sizes:1`;
+    const descriptor = await push(direct, reference, randomBytes(10));
+    const fetcher = await plain.fetcher(ctx, reference);
+    const wrong = fetcher.fetch(ctx, { ...descriptor, size: descriptor.size + 1n });
+    await expect(wrong).rejects.toMatchObject({ kind: "data-loss" });
+    // The connection is used again, or another is made: either is after the abortion.
+    expect(await readAll(await fetcher.fetch(ctx, descriptor))).toHaveLength(10);
+    process.off("uncaughtExceptionMonitor", onStray);
+    expect(stray).toEqual([]);
+  });
+
   it("resolves a tag and a digest, and fetches what they point at", async () => {
     const byTag = await direct.resolve(ctx, `${registry.host}/test/image:1`);
     expect(byTag).toMatchObject({ name: `${registry.host}/test/image:1`, target: { digest: manifestDigest } });
