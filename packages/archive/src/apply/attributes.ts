@@ -69,8 +69,10 @@ function setAll(path: PathLike, xattrs: ReadonlyMap<string, Buffer>, leftOut: Le
     try {
       lsetxattr(path, name, value);
     } catch (error) {
-      if (!hasErrno(error, "EOPNOTSUPP")) throw error;
-      leftOut(name, "is not supported by the file system");
+      // The kernel keeps user's attributes only for files and directories.
+      const misplaced = name.startsWith("user.") && hasErrno(error, "EPERM");
+      if (!misplaced && !hasErrno(error, "EOPNOTSUPP")) throw error;
+      leftOut(name, misplaced ? "is only for files and directories" : "is not supported by the file system");
     }
   }
 }

@@ -246,6 +246,12 @@ describe("cleanPath", () => {
 });
 
 describe("links and names that cannot be made", () => {
+  it("a user's attribute of a link is left out", async () => {
+    const record = { path: "x", type: "x", data: "24 SCHILY.xattr.user.x=\n" };
+    const entries = [record, { path: "link", type: "symlink", linkname: "a" }];
+    expect(await attempt(entries, false)).toMatchObject({ entries: 1 });
+  });
+
   it.each<[string, TarEntry[]]>([
     ["a hard link to nothing", [{ path: "hard", type: "hardlink", linkname: "none" }]],
     ["a hard link below a file", [{ path: "f" }, { path: "hard", type: "hardlink", linkname: "f/x" }]],
