@@ -4,6 +4,7 @@
  * @module
  */
 import { readFileSync } from "node:fs";
+import { setPriority } from "node:os";
 import { parseArgs } from "node:util";
 import { keep, repeatCommand } from "./corpus.ts";
 import { allowLoopbackOnly } from "./loopback-only.ts";
@@ -33,6 +34,7 @@ async function main(): Promise<number> {
   const seed = values.seed === undefined ? Date.now() % 1_000_000 : Number(values.seed);
   const chosen = targets.filter(({ name }) => values.only.length === 0 || values.only.includes(name));
   allowLoopbackOnly();
+  setPriority(19);
   let faults = 0;
   const watchdog = values.input === undefined ? new Watchdog() : undefined;
   for (const target of chosen) {

@@ -9,7 +9,6 @@ import { isDeepStrictEqual } from "node:util";
 import { silentLogger } from "@ctrd/core/log";
 import { hostsFromDirectories } from "@ctrd/registry";
 import { tempDir } from "@ctrd/testkit/fixtures";
-import { parse } from "smol-toml";
 import { parseChallenges } from "../../../packages/registry/src/challenge.ts";
 import { loadPackages } from "../../../packages/server/src/app/load-packages.ts";
 import { builtins } from "../../../packages/server/src/builtins.ts";
@@ -37,8 +36,8 @@ async function openDaemonToml(): Promise<OpenTarget> {
         problems.every((line) => /^fuzz\.toml\b/.test(line)),
         () => `a problem without a place: ${problems.join("; ")}`,
       );
-      const printed = printConfig(document.table);
-      const again = printConfig(parse(printed, { maxDepth: 200 }));
+      const printed = printConfig({ ...document.table, version: 4 });
+      const again = printConfig((await parseDocument("printed.toml", printed)).document.table);
       ensure(again === printed, () => `printed as ${printed}\nand then as ${again}`);
     },
   };
