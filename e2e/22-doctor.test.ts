@@ -61,9 +61,10 @@ test("6.2: a busy daemon is healthy", async () => {
   const busy = Promise.all([churn(work.signal, "one"), churn(work.signal, "two"), pulls(work.signal, layered)]);
   try {
     for (let round = 0; round < 3; round++) {
-      const { code, stdout } = await cli.attempt(["doctor", "--deep"]);
-      expect({ code, stdout }).toEqual({
+      const { code, stdout, stderr } = await cli.attempt(["doctor", "--deep"]);
+      expect({ code, stderr, stdout }).toEqual({
         code: 0,
+        stderr: "",
         stdout: expect.stringMatching(/Healthy: \d+ checks found nothing\.\n$/),
       });
     }

@@ -10,6 +10,7 @@ import { busyboxImage, pushImage } from "@ctrd/testkit/fixtures";
 import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
 import { start, until } from "./support/command.ts";
 import type { CriHarness } from "./support/cri.ts";
+import { shimSocket } from "./support/leaks.ts";
 import { openCri } from "./support/cri.ts";
 import { list } from "./support/machine-state.ts";
 import { crictl } from "./support/peers.ts";
@@ -85,6 +86,7 @@ async function endAsRebootDoes(pids: readonly number[], ids: readonly string[]):
   }
   rmSync(state, { recursive: true });
   for (const id of ids) {
+    rmSync(shimSocket(cri.h.daemon, "k8s.io", id), { force: true });
     rmSync(`/run/containerd/runc/k8s.io/${id}`, { recursive: true });
     for (const cgroup of list("/sys/fs/cgroup")) {
       if (existsSync(`${cgroup}/k8s.io/${id}`)) rmdirSync(`${cgroup}/k8s.io/${id}`);

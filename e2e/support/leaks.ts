@@ -109,7 +109,7 @@ function namespaceCgroups(namespace: string): string[] {
 }
 
 /** The shim names its socket by a hash of the daemon's address, the namespace and the container id. */
-function shimSocket(daemon: Daemon, namespace: string, id: string): string {
+export function shimSocket(daemon: Daemon, namespace: string, id: string): string {
   return `/run/containerd/s/${createHash("sha256")
     .update(join(daemon.address, namespace, id))
     .digest("hex")}`;

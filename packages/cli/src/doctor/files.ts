@@ -14,7 +14,7 @@ export async function names(directory: string): Promise<string[]> {
   try {
     return await readdir(directory);
   } catch (error) {
-    if (errnoOf(error) === "ENOENT") return [];
+    if (isGone(error)) return [];
     throw error;
   }
 }
@@ -30,12 +30,17 @@ export async function oldSize(path: string, ageMs: number): Promise<number | und
   }
 }
 
+/** Whether what was looked at is gone; a cgroup that is removed while it is read answers ENODEV. */
+function isGone(error: unknown): boolean {
+  return ["ENOENT", "ESRCH", "ENOTDIR", "ENODEV"].includes(errnoOf(error) ?? "");
+}
+
 /** The text of a file; undefined when it is not there. */
 export async function textOf(path: string): Promise<string | undefined> {
   try {
     return await readFile(path, "utf8");
   } catch (error) {
-    if (["ENOENT", "ESRCH", "ENOTDIR"].includes(errnoOf(error) ?? "")) return undefined;
+    if (isGone(error)) return undefined;
     throw error;
   }
 }
