@@ -3,12 +3,12 @@
  *
  * @module
  */
-import type { ChildProcess } from "node:child_process";
 import { spawn } from "node:child_process";
 import { constants } from "node:fs";
 import { access, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { canceled, deadlineExceeded, errnoOf, failedPrecondition, notFound } from "@ctrd/core/errors";
+import { killGroup } from "@ctrd/sys";
 
 /** What a plugin left. */
 export interface PluginOutput {
@@ -118,14 +118,4 @@ function collect(stream: NodeJS.ReadableStream, overflow: () => void): () => str
     else if (before <= outputLimit) overflow();
   });
   return () => Buffer.concat(chunks).toString();
-}
-
-/** Kills the plugin with what it has started, as the plugin that it took the addresses from. */
-function killGroup({ pid }: ChildProcess): void {
-  if (pid === undefined) return;
-  try {
-    process.kill(-pid, "SIGKILL");
-  } catch (error) {
-    if (errnoOf(error) !== "ESRCH") throw error;
-  }
 }

@@ -5,9 +5,10 @@
  * @module
  */
 import { randomBytes } from "node:crypto";
-import { mkdir, open, readdir, readFile, rename, rm } from "node:fs/promises";
+import { mkdir, open, readFile, rename, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { dataLoss, diskError, errnoOf, messageOf } from "@ctrd/core/errors";
+import { namesIn } from "@ctrd/sys";
 import type { NetworkConfig } from "./config.ts";
 import { parseNetworkConfig } from "./config.ts";
 import { isObject, textOf } from "./json.ts";
@@ -134,15 +135,6 @@ function parseAttachment(text: string, path: string): CachedAttachment | undefin
 
 function isPair(value: unknown): value is [string, string] {
   return Array.isArray(value) && value.length === 2 && value.every((entry) => typeof entry === "string");
-}
-
-async function namesIn(directory: string): Promise<string[]> {
-  try {
-    return await readdir(directory);
-  } catch (error) {
-    if (errnoOf(error) === "ENOENT") return [];
-    throw error;
-  }
 }
 
 async function writeSynced(path: string, text: string): Promise<void> {

@@ -9,7 +9,7 @@ import type { FileHandle } from "node:fs/promises";
 import { open } from "node:fs/promises";
 import type { Writable } from "node:stream";
 import { errnoOf, messageOf } from "@ctrd/core/errors";
-import { closeOnExecFrom } from "@ctrd/sys";
+import { closeOnExecFrom, killGroup } from "@ctrd/sys";
 
 /** A program between two files. */
 export interface ProgramRun {
@@ -102,14 +102,5 @@ async function killLarge(child: ChildProcess, output: FileHandle, maxSize: numbe
   } catch (error) {
     // The run has ended meanwhile.
     if (errnoOf(error) !== "EBADF") throw error;
-  }
-}
-
-function killGroup(child: ChildProcess): void {
-  if (child.pid === undefined) return;
-  try {
-    process.kill(-child.pid, "SIGKILL");
-  } catch (error) {
-    if (errnoOf(error) !== "ESRCH") throw error;
   }
 }

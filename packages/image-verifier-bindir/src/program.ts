@@ -5,8 +5,7 @@
  */
 import type { ChildProcess } from "node:child_process";
 import { spawn } from "node:child_process";
-import { errnoOf } from "@ctrd/core/errors";
-import { closeOnExecFrom } from "@ctrd/sys";
+import { closeOnExecFrom, killGroup } from "@ctrd/sys";
 
 /** A question. */
 export interface Question {
@@ -87,14 +86,5 @@ class Kept {
 
   text(): string {
     return Buffer.concat(this.#chunks).toString().trim();
-  }
-}
-
-function killGroup(child: ChildProcess): void {
-  if (child.pid === undefined) return;
-  try {
-    process.kill(-child.pid, "SIGKILL");
-  } catch (error) {
-    if (errnoOf(error) !== "ESRCH") throw error;
   }
 }

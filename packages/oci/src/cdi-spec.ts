@@ -6,9 +6,10 @@
  *
  * @module
  */
-import { readdir, readFile, stat } from "node:fs/promises";
+import { readFile, stat } from "node:fs/promises";
 import { extname, join } from "node:path";
-import { errnoOf, invalidArgument, messageOf, resourceExhausted } from "@ctrd/core/errors";
+import { invalidArgument, messageOf, resourceExhausted } from "@ctrd/core/errors";
+import { namesIn } from "@ctrd/sys";
 import { parse as parseYaml } from "yaml";
 
 /** A device node in CDI terms: what is absent is taken from the host. */
@@ -49,14 +50,9 @@ const maxDocumentBytes = 4 << 20;
 
 /** Reads the `.json`, `.yaml` and `.yml` documents of a directory; one that is not there has none. */
 export async function readCdiDirectory(directory: string): Promise<CdiDocument[]> {
-  let names: string[];
-  try {
-    names = await readdir(directory);
-  } catch (error) {
-    if (errnoOf(error) === "ENOENT") return [];
-    throw error;
-  }
-  const files = names.filter((name) => [".json", ".yaml", ".yml"].includes(extname(name))).toSorted();
+  const files = (await namesIn(directory))
+    .filter((name) => [".json", ".yaml", ".yml"].includes(extname(name)))
+    .toSorted();
   return Promise.all(files.map((name) => readDocument(join(directory, name))));
 }
 

@@ -5,8 +5,8 @@
  */
 import type { ChildProcess } from "node:child_process";
 import { spawn } from "node:child_process";
-import { deadlineExceeded, errnoOf, notFound, unknownError } from "@ctrd/core/errors";
-import { closeOnExecFrom } from "@ctrd/sys";
+import { deadlineExceeded, notFound, unknownError } from "@ctrd/core/errors";
+import { closeOnExecFrom, killGroup } from "@ctrd/sys";
 
 /** A run. */
 export interface ProgramRun {
@@ -102,16 +102,6 @@ export async function runProgram(run: ProgramRun): Promise<ProgramResult> {
     run.signal?.removeEventListener("abort", abort);
     child.stdout?.destroy();
     child.stderr?.destroy();
-  }
-}
-
-/** Kills the program with what it has started (runc, for the `delete` of a runc shim). */
-function killGroup(child: ChildProcess): void {
-  if (child.pid === undefined) return;
-  try {
-    process.kill(-child.pid, "SIGKILL");
-  } catch (error) {
-    if (errnoOf(error) !== "ESRCH") throw error;
   }
 }
 

@@ -31,6 +31,7 @@ export {
 export type { FileStatus, FileTime } from "./attributes.ts";
 export { currentTime, fchmod, fchmodat, fchown, fchownat, fstatat, omitTime, utimensat } from "./attributes.ts";
 export { hasErrno, SysError } from "./errno.ts";
+export { namesIn } from "./directories.ts";
 export type { FileSystemStatus } from "./files.ts";
 export {
   closeOnExecFrom,
@@ -65,6 +66,7 @@ export type { PathLike } from "./native.ts";
 export { OpenFlag } from "./open-flags.ts";
 export {
   CloneFlag,
+  killGroup,
   openOwnerNamespace,
   pidfdOpen,
   pidfdSendSignal,

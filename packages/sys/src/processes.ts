@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { hasErrno } from "./errno.ts";
 import { check, native, systemCall } from "./native.ts";
 
 /** Namespace kinds, for {@link setns} and {@link unshare}. */
@@ -55,4 +56,17 @@ export function openOwnerNamespace(fd: number): number {
 export function prctlSetSubreaper(enabled: boolean): void {
   const PR_SET_CHILD_SUBREAPER = 36;
   check(nativePrctl(PR_SET_CHILD_SUBREAPER, enabled ? 1 : 0, 0, 0, 0), "prctl PR_SET_CHILD_SUBREAPER");
+}
+
+/**
+ * Kills the process group of a program that was started detached, with what it has started. Nothing happens when it is
+ * gone, or could not be started.
+ */
+export function killGroup({ pid }: { readonly pid?: number | undefined }): void {
+  if (pid === undefined) return;
+  try {
+    process.kill(-pid, "SIGKILL");
+  } catch (error) {
+    if (!hasErrno(error, "ESRCH")) throw error;
+  }
 }

@@ -3,11 +3,12 @@
  *
  * @module
  */
-import { link, mkdir, open, readdir, rm } from "node:fs/promises";
+import { link, mkdir, open, rm } from "node:fs/promises";
 import { extname, join } from "node:path";
 import type { NetworkConfig } from "@ctrd/cni";
 import { findPlugin, readNetwork } from "@ctrd/cni";
-import { errnoOf, isKind, messageOf } from "@ctrd/core/errors";
+import { isKind, messageOf } from "@ctrd/core/errors";
+import { namesIn } from "@ctrd/sys";
 import { CommandFailure } from "../failure.ts";
 import type { NetworkDefinition } from "./conflist.ts";
 import { bridgeName, bridgeNetwork, conflistOf, extraPlugins, ownKey } from "./conflist.ts";
@@ -40,15 +41,6 @@ export async function configuredNetworks({ configDirectory }: NetworkSettings): 
     }
   }
   return found;
-}
-
-async function namesIn(directory: string): Promise<string[]> {
-  try {
-    return await readdir(directory);
-  } catch (error) {
-    if (errnoOf(error) === "ENOENT") return [];
-    throw error;
-  }
 }
 
 /** The file of a network of ours. */

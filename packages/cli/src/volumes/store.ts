@@ -5,12 +5,12 @@
  */
 import { randomBytes } from "node:crypto";
 import type { FileHandle } from "node:fs/promises";
-import { mkdir, open, readdir, readFile, rename } from "node:fs/promises";
+import { mkdir, open, readFile, rename } from "node:fs/promises";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { errnoOf, messageOf } from "@ctrd/core/errors";
 import { checkIdentifier } from "@ctrd/core/identifiers";
-import { flock, hasErrno, LockOperation, removeTreeAt } from "@ctrd/sys";
+import { flock, hasErrno, LockOperation, namesIn, removeTreeAt } from "@ctrd/sys";
 import { CommandFailure } from "../failure.ts";
 
 /** A volume. */
@@ -106,13 +106,7 @@ export class VolumeStore {
 
   /** All volumes, by name. */
   async list(): Promise<Volume[]> {
-    let names: string[];
-    try {
-      names = await readdir(this.directory);
-    } catch (error) {
-      if (errnoOf(error) === "ENOENT") return [];
-      throw error;
-    }
+    const names = await namesIn(this.directory);
     const volumes = names.filter((name) => !name.startsWith(hiddenPrefix)).map((name) => this.find(name));
     return (await Promise.all(volumes)).filter((volume) => volume !== undefined).toSorted((a, b) => order(a, b));
   }

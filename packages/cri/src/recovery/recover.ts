@@ -3,10 +3,11 @@
  *
  * @module
  */
-import { readdir, rm } from "node:fs/promises";
+import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import type { CallContext } from "@ctrd/core/context";
-import { errnoOf, messageOf } from "@ctrd/core/errors";
+import { messageOf } from "@ctrd/core/errors";
+import { namesIn } from "@ctrd/sys";
 import type { CriDirectories } from "../sandboxes/layout.ts";
 import type { Cri } from "../store/cri.ts";
 import { unlessGone } from "../store/unless-gone.ts";
@@ -51,13 +52,4 @@ async function removeLeftDirectories(
 
 function baseDirectories({ root, state }: CriDirectories): string[] {
   return [root, state];
-}
-
-async function namesIn(directory: string): Promise<string[]> {
-  try {
-    return await readdir(directory);
-  } catch (error) {
-    if (errnoOf(error) === "ENOENT") return [];
-    throw error;
-  }
 }
