@@ -1,13 +1,12 @@
 /** A thread of its own: network namespaces belong to threads, and the others must stay in theirs. */
 import { closeSync, constants, openSync } from "node:fs";
-import { parentPort } from "node:worker_threads";
-import { messageOf } from "@ctrd/core/errors";
+import { serveTasks } from "@ctrd/storage/tasks";
 import { CloneFlag, setns, tcpSocket } from "@ctrd/sys";
-import type { SocketReply, SocketRequest } from "./netns-sockets.ts";
+import type { SocketRequest } from "./netns-sockets.ts";
 
 const home = openSync("/proc/thread-self/ns/net", constants.O_RDONLY);
 
-function socketOf({ netns, family }: SocketRequest): number {
+function socket({ netns, family }: SocketRequest): number {
   const fd = openSync(netns, constants.O_RDONLY);
   try {
     setns(fd, CloneFlag.NewNet);
@@ -17,17 +16,9 @@ function socketOf({ netns, family }: SocketRequest): number {
   try {
     return tcpSocket(family);
   } finally {
-    // A thread that cannot return must not serve anybody: the error ends it.
+    // Not to keep the namespace. Each task enters the one that it is for, so that nothing depends on it.
     setns(home, CloneFlag.NewNet);
   }
 }
 
-parentPort?.on("message", (request: SocketRequest) => {
-  let reply: SocketReply;
-  try {
-    reply = { id: request.id, fd: socketOf(request) };
-  } catch (error) {
-    reply = { id: request.id, error: `socket in network namespace ${request.netns}: ${messageOf(error)}` };
-  }
-  parentPort?.postMessage(reply);
-});
+serveTasks({ socket });
