@@ -27,7 +27,6 @@ import type { ExportArchiveOptions, ImportArchiveOptions } from "./archives.ts";
 import { exportImages, importImages } from "./archives.ts";
 import { Container } from "./container.ts";
 import type { DaemonPullOptions } from "./daemon-pull.ts";
-import { pullByDaemon } from "./daemon-pull.ts";
 import { Image } from "./image.ts";
 import { defaultFifoDirectory } from "./io/fifos.ts";
 import type { LeaseOptions } from "./lease.ts";
@@ -173,8 +172,8 @@ export class Client implements AsyncDisposable {
    *
    * @throws ContainerdError `not-implemented` when the daemon has no Transfer service
    */
-  pullByDaemon(reference: string, options: DaemonPullOptions = {}): Promise<Image> {
-    return pullByDaemon(this, reference, options);
+  async pullByDaemon(reference: string, options: DaemonPullOptions = {}): Promise<Image> {
+    return (await import("./daemon-pull.ts")).pullByDaemon(this, reference, options);
   }
 
   /** Pushes an image, or a descriptor of the content store, as `reference`. */
