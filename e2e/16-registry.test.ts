@@ -5,7 +5,7 @@ import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect } from "vitest";
 import type { FaultProxy, TestRegistry } from "@ctrd/testkit/fixtures";
-import { buildImage, freePort, pushImage, startFaultProxy, startRegistry } from "@ctrd/testkit/fixtures";
+import { buildImage, htpasswdLine, freePort, pushImage, startFaultProxy, startRegistry } from "@ctrd/testkit/fixtures";
 import { run, runOk, type CommandResult } from "./support/command.ts";
 import { openHarness, type Harness } from "./support/harness.ts";
 import { ctr2, peerTest } from "./support/peers.ts";
@@ -15,9 +15,6 @@ let proxy: FaultProxy;
 /** TLS with client certificates, and users; the content is that of the harness's registry. */
 let guarded: TestRegistry;
 let files: string;
-
-// user:s3cret
-const htpasswd = "user:$2y$05$abcdefghijklmnopqrstuuLK7U1u6pVRmL7L1BBM2aS35PSZnDXlK\n";
 
 beforeAll(async () => {
   h = await openHarness("registry", { pull: false });
@@ -32,7 +29,7 @@ beforeAll(async () => {
     await sh(`openssl req -new -nodes -newkey rsa:2048 -subj /CN=${name} -keyout ${name}.key -out ${name}.csr 2>/dev/null
       openssl x509 -req -CA ca.crt -CAkey ca.key -CAcreateserial -days 2 -extfile san -in ${name}.csr -out ${name}.crt 2>/dev/null`);
   }
-  await writeFile(join(files, "htpasswd"), htpasswd);
+  await writeFile(join(files, "htpasswd"), htpasswdLine);
   const [cert, key, clientCa] = ["server.crt", "server.key", "ca.crt"].map((name) => join(files, name)) as [
     string,
     string,

@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { ContainerEventType, ContainerState, MountPropagation } from "@ctrd/api/cri/runtime/v1/api";
 import { withNamespace, withSignal } from "@ctrd/core/context";
 import { proxySandboxController } from "@ctrd/services";
-import { pushImage, startRegistry } from "@ctrd/testkit/fixtures";
+import { htpasswdLine, pushImage, startRegistry } from "@ctrd/testkit/fixtures";
 import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
 import { until } from "./support/command.ts";
 import type { CriHarness } from "./support/cri.ts";
@@ -92,8 +92,7 @@ test("5: images: pulled by tag, found by every name, removed with all names; the
 
 test("5: an image is pulled with the credentials of the call, and not without", async () => {
   const file = join(cri.networks, "../htpasswd");
-  // user:s3cret
-  writeFileSync(file, "user:$2y$05$abcdefghijklmnopqrstuuLK7U1u6pVRmL7L1BBM2aS35PSZnDXlK\n");
+  writeFileSync(file, htpasswdLine);
   const dir = join(cri.networks, "../guarded");
   const open = await startRegistry({ dir });
   await pushImage(open, "e2e/guarded", "1", cri.h.busybox);

@@ -5,14 +5,18 @@ import type { Client } from "@ctrd/client";
 import { isKind } from "@ctrd/core/errors";
 import type { TransferProgress } from "@ctrd/core/remotes";
 import type { FaultProxy, TestRegistry } from "@ctrd/testkit/fixtures";
-import { buildImage, pushImage, startContainerd, startFaultProxy, startRegistry } from "@ctrd/testkit/fixtures";
+import {
+  buildImage,
+  htpasswdLine,
+  pushImage,
+  startContainerd,
+  startFaultProxy,
+  startRegistry,
+} from "@ctrd/testkit/fixtures";
 import { afterAll, beforeAll, describe, expect } from "vitest";
 import { cliOf, type Cli } from "./support/cli.ts";
 import { openHarness, type Harness } from "./support/harness.ts";
 import { ctrdTest, peerTest } from "./support/peers.ts";
-
-// user:s3cret
-const htpasswd = "user:$2y$05$abcdefghijklmnopqrstuuLK7U1u6pVRmL7L1BBM2aS35PSZnDXlK\n";
 
 let h: Harness;
 let cli: Cli;
@@ -25,7 +29,7 @@ beforeAll(async () => {
   h = await openHarness("daemon-pull", { pull: false });
   cli = cliOf(h);
   client = await connect(h.daemon.address, { namespace: h.daemon.namespace });
-  await writeFile(h.path("htpasswd"), htpasswd);
+  await writeFile(h.path("htpasswd"), htpasswdLine);
   guarded = await startRegistry({
     dir: h.path("guarded"),
     auth: { htpasswd: { realm: "test", path: h.path("htpasswd") } },

@@ -5,7 +5,15 @@ import { join } from "node:path";
 import type { Resolver } from "@ctrd/core/remotes";
 import { createAuthorizer, createRegistryResolver, registryHosts } from "@ctrd/registry";
 import type { BuiltImage, Fault, FaultProxy, TempDir, TestRegistry } from "@ctrd/testkit/fixtures";
-import { mustRun, pushImage, startFaultProxy, startRegistry, startTokenServer, tempDir } from "@ctrd/testkit/fixtures";
+import {
+  htpasswdLine,
+  mustRun,
+  pushImage,
+  startFaultProxy,
+  startRegistry,
+  startTokenServer,
+  tempDir,
+} from "@ctrd/testkit/fixtures";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import type { PullSetup } from "../test/pull-setup.ts";
 import { ownImage, setUpPulls } from "../test/pull-setup.ts";
@@ -22,9 +30,6 @@ let tokenRealm = "";
 const proxies = new Map<Way, FaultProxy>();
 const resolvers = new Map<Way, Resolver>();
 
-// user:s3cret
-const htpasswd = "user:$2y$05$abcdefghijklmnopqrstuuLK7U1u6pVRmL7L1BBM2aS35PSZnDXlK\n";
-
 beforeAll(async () => {
   stack = new AsyncDisposableStack();
   directory = stack.use(await tempDir("matrix-"));
@@ -33,7 +38,7 @@ beforeAll(async () => {
   const dir = path("data");
   const plain = stack.use(await startRegistry({ dir }));
   store = plain;
-  await writeFile(path("htpasswd"), htpasswd);
+  await writeFile(path("htpasswd"), htpasswdLine);
   const basic = stack.use(await startRegistry({ dir, auth: { htpasswd: { realm: "test", path: path("htpasswd") } } }));
   const tokens = await startTokenServer(directory.path);
   stack.defer(() => tokens.stop());
