@@ -8,6 +8,7 @@ import { failedPrecondition } from "./errors.ts";
 import { checkIdentifier } from "./identifiers.ts";
 import type { Logger } from "./log.ts";
 import { silentLogger } from "./log.ts";
+import type { Operation } from "./operations.ts";
 
 /** What every component method receives first. */
 export interface CallContext {
@@ -18,6 +19,8 @@ export interface CallContext {
   /** Aborts when the caller cancels, the deadline passes, or the daemon stops. Every wait honours it. */
   readonly signal: AbortSignal;
   readonly log: Logger;
+  /** The operation that the call is, or is a part of; see `@ctrd/core/operations`. */
+  readonly operation?: Operation | undefined;
 }
 
 /** Options of {@link createContext}. */
@@ -26,6 +29,7 @@ export interface ContextOptions {
   lease?: string;
   signal?: AbortSignal;
   log?: Logger;
+  operation?: Operation | undefined;
 }
 
 const never: AbortSignal = new AbortController().signal;
@@ -36,6 +40,7 @@ export function createContext(options: ContextOptions = {}): CallContext {
     namespace: options.namespace ?? "",
     signal: options.signal ?? never,
     log: options.log ?? silentLogger,
+    operation: options.operation,
   };
   return options.lease === undefined ? base : { ...base, lease: options.lease };
 }
@@ -52,7 +57,8 @@ export function withLease(ctx: CallContext, lease: string): CallContext {
 
 /** The same context with no lease. */
 export function withoutLease(ctx: CallContext): CallContext {
-  return { namespace: ctx.namespace, signal: ctx.signal, log: ctx.log };
+  const { namespace, signal, log, operation } = ctx;
+  return { namespace, signal, log, operation };
 }
 
 /** The same context, aborted also by `signal`. */
