@@ -1,5 +1,5 @@
 import { execFile } from "node:child_process";
-import { mkdirSync, mkdtempSync, readFileSync, realpathSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readFileSync, realpathSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
@@ -140,6 +140,24 @@ describe("a bundle", () => {
       });
     }
     expect(await run()).toBe("which 1.0.0 which 2.0.0\n");
+  });
+
+  it("has no failpoints, neither of the default packages nor of others", async () => {
+    write({
+      "main.js": `import { failpoints } from "@ctrd/core/failpoints";
+        import { openContentStore } from "@ctrd/content-local";
+        export async function place() {
+          FAILPOINT: if (failpoints.on) await failpoints.at("mine.place");
+          return openContentStore;
+        }`,
+    });
+    mkdirSync(join(app, "node_modules"));
+    const packages = join(import.meta.dirname, "../../..", "node_modules/@ctrd");
+    symlinkSync(packages, join(app, "node_modules/@ctrd"));
+    const files = await bundle(join(app, "main.js"), [], app);
+    const code = [...files.values()].map((file) => ("copyOf" in file ? "" : Buffer.from(file).toString())).join("\n");
+    const traces = ["openContentStore", "mine.place", "content.rename", "CTRD_FAILPOINTS", "ailpoint"];
+    expect(traces.filter((trace) => code.includes(trace))).toEqual(["openContentStore"]);
   });
 
   it("refuses what cannot be found", async () => {

@@ -44,6 +44,8 @@ async function runEsbuild(
       ...{ outdir, chunkNames: "chunks/[hash]", absWorkingDir: directory, write: false, metafile: true },
       ...{ minifyWhitespace: true, minifySyntax: true, legalComments: "none", logLevel: "silent" },
       conditions: conditions(),
+      // Failures on purpose are for tests.
+      dropLabels: ["FAILPOINT"],
       banner: { js: banner },
       plugins,
     });

@@ -9,6 +9,7 @@ import { join } from "node:path";
 import type { ContentInfo } from "@ctrd/core/content";
 import { parseDigest } from "@ctrd/core/digests";
 import { alreadyExists, errnoOf, notFound } from "@ctrd/core/errors";
+import { failpoints } from "@ctrd/core/failpoints";
 import { DirectorySync, syncDirectory } from "./directory-sync.ts";
 import type { Layout } from "./layout.ts";
 import { digestOfFile } from "./layout.ts";
@@ -42,6 +43,7 @@ export class Blobs {
   /** @throws ContainerdError `not-found`, `invalid-argument` for a malformed digest */
   async delete(digest: string): Promise<void> {
     try {
+      FAILPOINT: if (failpoints.on) await failpoints.at("content.delete");
       await unlink(this.#layout.blob(digest));
     } catch (error) {
       if (errnoOf(error) === "ENOENT") throw notFound(`content ${digest}`, { cause: error });
@@ -91,8 +93,11 @@ export class Blobs {
     const now = new Date();
     // Mode and time come before the sync, which then covers them too.
     await Promise.all([file.chmod(0o444), file.utimes(now, now)]);
+    FAILPOINT: if (failpoints.on) await failpoints.at("content.sync");
     await file.sync();
+    FAILPOINT: if (failpoints.on) await failpoints.at("content.rename");
     await rename(source, this.#layout.blob(digest));
+    FAILPOINT: if (failpoints.on) await failpoints.at("content.sync-directory");
     await directory.sync();
   }
 

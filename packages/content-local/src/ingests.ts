@@ -8,6 +8,7 @@ import { mkdir, open, readdir, readFile, rm, stat, writeFile } from "node:fs/pro
 import { join } from "node:path";
 import type { IngestStatus } from "@ctrd/core/content";
 import { errnoOf } from "@ctrd/core/errors";
+import { failpoints } from "@ctrd/core/failpoints";
 import type { Timestamp } from "@ctrd/core/records";
 import { now } from "@ctrd/core/records";
 import type { Layout } from "./layout.ts";
@@ -27,7 +28,9 @@ const batchSize = 64;
 /** Opens the ingest of `ref`, resuming the one on disk when its ref agrees and its total does not contradict. */
 export async function openIngest(layout: Layout, ref: string, total: bigint): Promise<OpenIngest> {
   const directory = layout.ingest(ref);
-  if (await makeDirectory(directory)) return createIngest(directory, ref, total);
+  const isNew = await makeDirectory(directory);
+  FAILPOINT: if (failpoints.on) await failpoints.at("content.ingest");
+  if (isNew) return createIngest(directory, ref, total);
   const found = await readIngest(directory);
   const contradicts = found !== undefined && total > 0n && found.total > 0n && found.total !== total;
   if (found === undefined || found.ref !== ref || contradicts) {

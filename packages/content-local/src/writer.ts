@@ -17,6 +17,7 @@ import {
   isKind,
   notFound,
 } from "@ctrd/core/errors";
+import { failpoints } from "@ctrd/core/failpoints";
 import { now } from "@ctrd/core/records";
 import type { Blobs } from "./blobs.ts";
 import type { HashThread } from "./hash-thread.ts";
@@ -126,6 +127,7 @@ export class LocalWriter implements ContentWriter {
   async #writePiece(piece: Uint8Array): Promise<void> {
     const { file } = this.#parts.ingest;
     try {
+      FAILPOINT: if (failpoints.on) await failpoints.at("content.write");
       for (let done = 0; done < piece.length;) {
         const { bytesWritten } = await file.write(piece, done, piece.length - done, this.#offset + done);
         done += bytesWritten;
@@ -179,6 +181,7 @@ export class LocalWriter implements ContentWriter {
       }
       throw diskError(`commit ${this.#name}`, error);
     }
+    FAILPOINT: if (failpoints.on) await failpoints.at("content.published");
     await removeIngest();
   }
 

@@ -79,6 +79,11 @@ export const canceled: Factory = factory("canceled");
 export const deadlineExceeded: Factory = factory("deadline-exceeded");
 export const unknownError: Factory = factory("unknown");
 
+/** Whether `text` names a kind. */
+export function isErrorKind(text: string): text is ErrorKind {
+  return Object.hasOwn(kinds, text);
+}
+
 /** Whether `error` is a ContainerdError of `kind`. */
 export function isKind(error: unknown, kind: ErrorKind): error is ContainerdError {
   return error instanceof ContainerdError && error.kind === kind;

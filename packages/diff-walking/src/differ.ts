@@ -12,6 +12,7 @@ import type { CallContext } from "@ctrd/core/context";
 import { withoutCancellation } from "@ctrd/core/context";
 import type { ApplyOptions, CompareOptions, Differ, StreamProcessor } from "@ctrd/core/diff";
 import { isKind, messageOf } from "@ctrd/core/errors";
+import { failpoints } from "@ctrd/core/failpoints";
 import type { Descriptor, Mount } from "@ctrd/core/records";
 import type { CompareJob } from "./jobs.ts";
 import { layerTar, layerTarGzip, writableCompression } from "./media-types.ts";
@@ -68,6 +69,7 @@ class WorkerDiffer implements WalkingDiffer {
   ): Promise<Descriptor> {
     const chain = processorsFor(diff.mediaType, this.#options.processors ?? []);
     const target = planApply(mounts);
+    FAILPOINT: if (failpoints.on) await failpoints.at("diff.apply");
     const started = performance.now();
     const reader = await this.#options.content.reader(ctx, diff.digest);
     try {

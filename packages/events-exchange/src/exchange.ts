@@ -2,6 +2,7 @@ import type { CallContext } from "@ctrd/core/context";
 import { requireNamespace } from "@ctrd/core/context";
 import { invalidArgument } from "@ctrd/core/errors";
 import type { Envelope, EventService } from "@ctrd/core/events";
+import { failpoints } from "@ctrd/core/failpoints";
 import type { FieldAdaptor } from "@ctrd/core/filters";
 import { compileFilters } from "@ctrd/core/filters";
 import { checkIdentifier } from "@ctrd/core/identifiers";
@@ -34,6 +35,7 @@ export function createEventExchange(limits: SubscriptionLimits = defaultLimits):
     async publish(ctx: CallContext, topic: string, event: Any) {
       const namespace = requireNamespace(ctx);
       checkTopic(topic);
+      FAILPOINT: if (failpoints.on) await failpoints.at("events.publish");
       deliver({ timestamp: now(), namespace, topic, event });
     },
     async forward(_ctx: CallContext, envelope: Envelope) {

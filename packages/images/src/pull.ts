@@ -8,6 +8,7 @@ import type { CallContext } from "@ctrd/core/context";
 import { untilAborted, withLease, withoutCancellation, withSignal } from "@ctrd/core/context";
 import type { Applier } from "@ctrd/core/diff";
 import { canceled, isKind, messageOf, notImplemented } from "@ctrd/core/errors";
+import { failpoints } from "@ctrd/core/failpoints";
 import type { ImageVerifier } from "@ctrd/core/image-verifier";
 import type { Image, ImageStore } from "@ctrd/core/images";
 import type { Lease, LeaseManager } from "@ctrd/core/leases";
@@ -91,6 +92,7 @@ export async function pullImage(
     if (options.verifiers !== undefined) await verifyImage(leased, options.verifiers, reference, target);
     progress?.({ stage: "resolved", name: reference, descriptor: target });
     await fetchAll(leased, stores, reference, target, options);
+    FAILPOINT: if (failpoints.on) await failpoints.at("pull.record");
     const image = await storeImage(leased, stores.images, name, target, options.labels ?? new Map());
     progress?.({ stage: "saved", name, descriptor: target });
     return image;

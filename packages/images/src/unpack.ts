@@ -9,6 +9,7 @@ import { withoutCancellation } from "@ctrd/core/context";
 import { digestOf } from "@ctrd/core/digests";
 import type { Applier } from "@ctrd/core/diff";
 import { failedPrecondition, invalidArgument, isKind, messageOf, notFound, unavailable } from "@ctrd/core/errors";
+import { failpoints } from "@ctrd/core/failpoints";
 import type { Descriptor, Labels } from "@ctrd/core/records";
 import type { ProgressListener } from "@ctrd/core/remotes";
 import type { Snapshotter } from "@ctrd/core/snapshots";
@@ -166,6 +167,7 @@ async function extract(
     await needLayer?.(layer);
     progress?.({ ...report, stage: "extracting" });
     checkApplied(layer, await applier.apply(ctx, layer, mounts, applyOptionsFor(layer)), diffId);
+    FAILPOINT: if (failpoints.on) await failpoints.at("unpack.commit");
     await commitSnapshot(ctx, snapshotter, chainId, key);
     await addLabels(ctx, content, layer.digest, new Map([["containerd.io/uncompressed", diffId]]));
     progress?.({ ...report, stage: "extracted" });

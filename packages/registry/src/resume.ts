@@ -6,6 +6,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import type { CallContext } from "@ctrd/core/context";
 import { ContainerdError, dataLoss, isKind, kindOf, messageOf, unavailable } from "@ctrd/core/errors";
+import { failpoints } from "@ctrd/core/failpoints";
 import type { Descriptor } from "@ctrd/core/records";
 import type { ByteRange } from "@ctrd/core/remotes";
 import type { OpenContent, OpenRange } from "./open-range.ts";
@@ -33,6 +34,7 @@ export async function* readOn(
       // Bytes before `at` come again from a server without ranges.
       let position = source.offset;
       for await (const chunk of source.body) {
+        FAILPOINT: if (failpoints.on) await failpoints.at("registry.read");
         const skip = at > position ? Number(at - position) : 0;
         position += BigInt(chunk.length);
         if (skip >= chunk.length) continue;

@@ -6,6 +6,7 @@
 import type { CallContext } from "@ctrd/core/context";
 import { untilAborted } from "@ctrd/core/context";
 import { failedPrecondition } from "@ctrd/core/errors";
+import { failpoints } from "@ctrd/core/failpoints";
 import type { Dispatcher } from "undici";
 import { request } from "undici";
 import type { ApiResponse } from "./answers.ts";
@@ -42,6 +43,7 @@ export async function send(
   userAgent: string,
   authorization: string | undefined,
 ): Promise<ApiResponse> {
+  FAILPOINT: if (failpoints.on) await failpoints.at("registry.request");
   let url = urlOf(host, ask);
   const home = url.origin;
   for (let redirects = 0; ; redirects++) {

@@ -6,6 +6,7 @@
 import { chmod, chown, mkdir, readFile, rename, rm, symlink, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { alreadyExists, errnoOf } from "@ctrd/core/errors";
+import { failpoints } from "@ctrd/core/failpoints";
 import { hasErrno, mkfifo, parseMountInfo, unmount, unmountAll, UnmountFlag } from "@ctrd/sys";
 import type { Endpoint } from "./address.ts";
 import { encodeBootstrapJson, parseStartOutput } from "./bootstrap.ts";
@@ -47,6 +48,7 @@ export class Bundle {
       throw error;
     }
     try {
+      FAILPOINT: if (failpoints.on) await failpoints.at("bundle.create");
       await this.#fill(spec);
     } catch (error) {
       await this.delete();
@@ -123,6 +125,7 @@ export class Bundle {
     } catch (error) {
       if (errnoOf(error) !== "ENOENT") throw error;
     }
+    FAILPOINT: if (failpoints.on) await failpoints.at("bundle.remove");
     await Promise.all([
       rm(removed, { recursive: true, force: true }),
       rm(workPath(this.#dirs, this.namespace, this.id), { recursive: true, force: true }),

@@ -6,6 +6,7 @@
 import { constants } from "node:os";
 import type { CallContext } from "@ctrd/core/context";
 import { diskError, isKind, messageOf } from "@ctrd/core/errors";
+import { failpoints } from "@ctrd/core/failpoints";
 import type { Any } from "@ctrd/core/records";
 import type { CreateTaskOptions } from "@ctrd/core/tasks";
 import { managerNeeds, refuseManaged } from "@ctrd/sys";
@@ -128,6 +129,7 @@ async function launch(
 ): Promise<ShimParts> {
   const log = new ShimLog(bundle.file(BundleFile.log), manager.log.child({ task: bundle.id }));
   try {
+    FAILPOINT: if (failpoints.on) await failpoints.at("shim.start");
     // Not stopped by the caller's signal: half-started, it could not be found again to be ended.
     const signal = AbortSignal.timeout(dialTimeoutMs);
     const [started, noted] = await Promise.allSettled([
@@ -138,6 +140,7 @@ async function launch(
     const endpoint = started.value;
     try {
       if (noted.status === "rejected") throw noted.reason;
+      FAILPOINT: if (failpoints.on) await failpoints.at("shim.connect");
       const client = await connectNoted(bundle, endpoint);
       return { bundle, endpoint, client, binary: program.path, log, sandboxed: false };
     } catch (error) {
@@ -250,7 +253,9 @@ async function callCreate(
   };
   ctx.signal.addEventListener("abort", giveUp, { once: true });
   try {
+    FAILPOINT: if (failpoints.on) await failpoints.at("shim.create");
     const created = await client.call("create", request, { signal: patience.signal });
+    FAILPOINT: if (failpoints.on) await failpoints.at("shim.created");
     ctx.signal.throwIfAborted();
     return created;
   } finally {

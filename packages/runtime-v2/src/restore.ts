@@ -8,6 +8,7 @@ import { readdir, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { createContext } from "@ctrd/core/context";
 import { errnoOf, isKind, messageOf } from "@ctrd/core/errors";
+import { failpoints } from "@ctrd/core/failpoints";
 import type { Endpoint } from "./address.ts";
 import { defaultSocketDir, usualSocketAddress } from "./address.ts";
 import { Bundle } from "./bundle.ts";
@@ -92,6 +93,7 @@ async function reconnect(manager: ShimManager, bundle: Bundle, binary: string): 
   // First: a shim that was just being started opens its log before it serves, and waits for a reader.
   const log = openLog(manager, bundle);
   try {
+    FAILPOINT: if (failpoints.on) await failpoints.at("shim.reconnect");
     endpoint = (await bundle.readEndpoint()) ?? usualEndpoint(manager, bundle);
     const connection = await connectShim(endpoint, { timeoutMs: manager.timeouts.load, retry: false });
     client = new TaskClient(connection, endpoint.version, bundle.namespace);

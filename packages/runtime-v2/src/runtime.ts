@@ -7,6 +7,7 @@ import { mkdir } from "node:fs/promises";
 import type { CallContext } from "@ctrd/core/context";
 import { requireNamespace } from "@ctrd/core/context";
 import { alreadyExists, isKind } from "@ctrd/core/errors";
+import { failpoints } from "@ctrd/core/failpoints";
 import { checkIdentifier } from "@ctrd/core/identifiers";
 import type { Any } from "@ctrd/core/records";
 import type { CreateTaskOptions, RuntimeInfo, TaskExit, TaskRuntime } from "@ctrd/core/tasks";
@@ -88,6 +89,7 @@ export class ShimRuntime implements TaskRuntime {
   async delete(ctx: CallContext, id: string): Promise<TaskExit> {
     const task = await this.get(ctx, id);
     let exit: TaskExit;
+    FAILPOINT: if (failpoints.on) await failpoints.at("shim.delete");
     try {
       exit = await task.shim.client.call("delete", { id, execId: "" }, ctx);
     } catch (error) {
@@ -97,6 +99,7 @@ export class ShimRuntime implements TaskRuntime {
       if (isKind(error, "not-found")) await this.#remove(task);
       throw error;
     }
+    FAILPOINT: if (failpoints.on) await failpoints.at("shim.deleted");
     await this.#remove(task);
     return exit;
   }

@@ -5,6 +5,7 @@
  */
 import type { CallContext } from "@ctrd/core/context";
 import { invalidArgument, notFound } from "@ctrd/core/errors";
+import { failpoints } from "@ctrd/core/failpoints";
 import type { Any, Labels } from "@ctrd/core/records";
 import { now } from "@ctrd/core/records";
 import type { ExecOptions, Task, TaskExit, TaskProcess, TaskProcessInfo, TaskStatus } from "@ctrd/core/tasks";
@@ -61,6 +62,7 @@ export class ShimTask implements Task {
 
   async start(ctx: CallContext, execId: string): Promise<number> {
     const { client, endpoint } = this.shim;
+    FAILPOINT: if (failpoints.on) await failpoints.at("shim.start-process");
     const start = async (): Promise<number> => (await client.call("start", { id: this.id, execId }, ctx)).pid;
     return client.version >= 3 ? start() : this.#gates.run(endpoint.address, start);
   }

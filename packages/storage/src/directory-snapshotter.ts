@@ -5,6 +5,7 @@
 import { mkdirSync, readdirSync, renameSync, rmSync } from "node:fs";
 import type { CallContext } from "@ctrd/core/context";
 import { diskError, messageOf } from "@ctrd/core/errors";
+import { failpoints } from "@ctrd/core/failpoints";
 import { compileFilters, snapshotAdaptor } from "@ctrd/core/filters";
 import type { Logger } from "@ctrd/core/log";
 import { silentLogger } from "@ctrd/core/log";
@@ -166,11 +167,13 @@ class DirectorySnapshotter implements Snapshotter {
   async commit(ctx: CallContext, name: string, key: string, options: CommitSnapshotOptions = {}): Promise<void> {
     const { id } = this.#store.checkCommit(name, key, options);
     const usage = await this.#measure(id, ctx.signal);
+    FAILPOINT: if (failpoints.on) await failpoints.at("snapshot.commit");
     await this.#store.commit(name, key, usage, options);
   }
 
   async remove(ctx: CallContext, key: string): Promise<void> {
     const { id } = await this.#store.remove(key);
+    FAILPOINT: if (failpoints.on) await failpoints.at("snapshot.remove");
     if (this.#options.syncRemove === true) await this.#removeDirectory(this.#directories.of(id), ctx.log);
   }
 
@@ -218,9 +221,11 @@ class DirectorySnapshotter implements Snapshotter {
     const directory = this.#directories.unfinished(id);
     try {
       mkdirSync(directory, 0o700);
+      FAILPOINT: if (failpoints.on) failpoints.hit("snapshot.fill");
       const filling = this.#driver.fill(ctx, directory, chain);
       // One that was filled at once needs no turn of the event loop.
       if (filling !== undefined) await filling;
+      FAILPOINT: if (failpoints.on) failpoints.hit("snapshot.rename");
       renameSync(directory, this.#directories.of(id));
     } catch (error) {
       throw diskError(`create snapshot "${info.name}"`, error);
@@ -235,6 +240,7 @@ class DirectorySnapshotter implements Snapshotter {
   async #removeDirectory(path: string, log: Logger): Promise<void> {
     try {
       await this.#driver.release?.(path, log);
+      FAILPOINT: if (failpoints.on) await failpoints.at("snapshot.remove-directory");
       await this.#trees.remove(path);
     } catch (error) {
       log.warn({ path, error: messageOf(error) }, "cannot remove snapshot directory");

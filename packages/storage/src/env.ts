@@ -12,6 +12,7 @@ import {
   resourceExhausted,
   unavailable,
 } from "@ctrd/core/errors";
+import { failpoints } from "@ctrd/core/failpoints";
 import { open } from "lmdb";
 import type { Database, RootDatabase } from "lmdb";
 import { closeOnExec } from "./close-on-exec.ts";
@@ -155,9 +156,12 @@ function createEnv(path: string, root: RootDatabase<Uint8Array, DurableKey>): Du
     },
     async write(fn) {
       checkOpen();
+      FAILPOINT: if (failpoints.on) await failpoints.at("database.write");
       // Only a child transaction is undone when its callback throws; a plain one would keep half of the writes.
       try {
-        return await root.childTransaction(() => runSync(path, fn));
+        const result = await root.childTransaction(() => runSync(path, fn));
+        FAILPOINT: if (failpoints.on) await failpoints.at("database.written");
+        return result;
       } catch (error) {
         throw await writeError(path, error);
       }

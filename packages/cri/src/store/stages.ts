@@ -5,6 +5,7 @@
  */
 import type { CallContext } from "@ctrd/core/context";
 import { ContainerdError, kindOf, messageOf } from "@ctrd/core/errors";
+import { failpoints } from "@ctrd/core/failpoints";
 import type { Logger } from "@ctrd/core/log";
 import type { Reservation } from "./names.ts";
 
@@ -35,6 +36,7 @@ export class Stages {
     this.#reservation.stage = stage;
     try {
       this.#signal.throwIfAborted();
+      FAILPOINT: if (failpoints.on) await failpoints.at("cri.stage");
       const made = await body();
       if (undo !== undefined) this.#undos.push({ stage, undo: () => undo(made) });
       return made;

@@ -6,6 +6,7 @@ import type { CommitOptions, ContentInfo, ContentStore, ContentWriter, IngestSta
 import type { CallContext } from "@ctrd/core/context";
 import { createContext } from "@ctrd/core/context";
 import { alreadyExists, failedPrecondition, invalidArgument, isKind } from "@ctrd/core/errors";
+import { failpoints } from "@ctrd/core/failpoints";
 import { checkLabels, withoutEmptyLabels } from "@ctrd/core/labels";
 import { now } from "@ctrd/core/records";
 import type { IngestRecord } from "../db/records.ts";
@@ -78,6 +79,7 @@ export class NamespacedWriter implements ContentWriter {
       // From here to the end of the metadata write the blob must not be cleaned away.
       unpins.push(await shared.pins.pin(blobPin(digest)));
       const size = this.#backend === undefined ? this.#checkShared(options) : await this.#commitBackend(ctx, options);
+      FAILPOINT: if (failpoints.on) await failpoints.at("content.record");
       const at = now();
       const created = await this.#publishBlob(ctx, { digest, size, labels, createdAt: at, updatedAt: at });
       if (!created) throw alreadyExists(`content "${digest}" in namespace "${namespace}"`);

@@ -9,6 +9,7 @@ import { Namespace } from "@ctrd/api/services/namespaces/v1/namespace";
 import { Sandbox } from "@ctrd/api/types/sandbox";
 import { openDurableEnv } from "@ctrd/storage";
 import type { DurableEnv } from "@ctrd/storage";
+import { failpoints } from "@ctrd/core/failpoints";
 import type { NodeKind } from "../gc/nodes.ts";
 import { nodeOf } from "../gc/nodes.ts";
 import type { Codec } from "./table.ts";
@@ -99,7 +100,11 @@ export class MetadataDb {
   async write<T>(fn: (scope: WriteScope) => T): Promise<T> {
     let dirty = false;
     const scope: WriteScope = { dirty: () => void (dirty = true) };
-    const result = await this.#env.write(() => fn(scope));
+    const result = await this.#env.write(() => {
+      const written = fn(scope);
+      FAILPOINT: if (failpoints.on) failpoints.hit("metadata.commit");
+      return written;
+    });
     for (const listener of this.#listeners) listener(dirty);
     return result;
   }

@@ -6,6 +6,7 @@ import type { ContentStore } from "@ctrd/core/content";
 import type { CallContext } from "@ctrd/core/context";
 import { withNamespace } from "@ctrd/core/context";
 import { isKind, messageOf } from "@ctrd/core/errors";
+import { failpoints } from "@ctrd/core/failpoints";
 import type { Snapshotter } from "@ctrd/core/snapshots";
 import { createYield, forEach } from "@ctrd/storage";
 import type { Shared } from "../shared.ts";
@@ -151,6 +152,7 @@ export class BackendCleaner {
     if (done === undefined) return "retry";
     try {
       if (isNamed()) return "kept";
+      FAILPOINT: if (failpoints.on) await failpoints.at("gc.remove");
       await call.remove(withNamespace(ctx, call.namespace));
       return "removed";
     } catch (error) {

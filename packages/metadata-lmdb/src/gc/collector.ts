@@ -9,6 +9,7 @@
  * until the next collection.
  */
 import type { CallContext } from "@ctrd/core/context";
+import { failpoints } from "@ctrd/core/failpoints";
 import type { GcStats } from "@ctrd/core/gc";
 import type { Ingests } from "../content/ingests.ts";
 import type { Shared } from "../shared.ts";
@@ -54,11 +55,13 @@ export class Collector {
       await slices.wait(db.writeQuietly(() => void (db.touched = new Set())));
       const graph = new Graph({ db, nowMs: Date.now(), isOpen });
       await graph.scan(slices);
+      FAILPOINT: if (failpoints.on) await failpoints.at("gc.mark");
       await graph.mark(slices);
       removed = await sweep(this.#shared, ctx, graph, isOpen, slices);
     } finally {
       db.touched = undefined;
     }
+    FAILPOINT: if (failpoints.on) await failpoints.at("gc.clean");
     await this.#cleaner.clean(ctx);
     return { pauseMs: slices.busyMs, totalMs: performance.now() - begin, removed };
   }

@@ -4,6 +4,7 @@
 import { ImageDelete } from "@ctrd/api/events/image";
 import { SnapshotRemove } from "@ctrd/api/events/snapshot";
 import type { CallContext } from "@ctrd/core/context";
+import { failpoints } from "@ctrd/core/failpoints";
 import { sliceMs } from "@ctrd/storage";
 import { removeSnapshot } from "../snapshots/snapshot-records.ts";
 import type { Shared } from "../shared.ts";
@@ -32,6 +33,7 @@ export async function sweep(
   const condemned = await graph.garbage(slices);
   const counts = new Map<string, number>();
   for (let at = 0; at < condemned.length;) {
+    FAILPOINT: if (failpoints.on) await failpoints.at("gc.sweep");
     const removed: Removed[] = [];
     const work = shared.db.writeQuietly(() => {
       const end = performance.now() + sliceMs;

@@ -3,6 +3,7 @@
  */
 import type { CallContext } from "@ctrd/core/context";
 import { alreadyExists, invalidArgument, isKind, notFound, unknownError } from "@ctrd/core/errors";
+import { failpoints } from "@ctrd/core/failpoints";
 import { formatFilter } from "@ctrd/core/filters";
 import type { Labels, Mount } from "@ctrd/core/records";
 import { now } from "@ctrd/core/records";
@@ -51,6 +52,7 @@ export async function createSnapshot(scope: SnapshotterScope, ctx: CallContext, 
       shared.garbage.addSnapshot(name, backendKey);
       return await adoptTarget(scope, ctx, creation, target, parentKey);
     }
+    FAILPOINT: if (failpoints.on) await failpoints.at("snapshot.record");
     await writeCreation(scope, ctx, creation, parentKey, backendKey);
     return mounts;
   } finally {

@@ -10,6 +10,7 @@ import { SnapshotCommit, SnapshotPrepare, SnapshotRemove } from "@ctrd/api/event
 import type { CallContext } from "@ctrd/core/context";
 import { requireNamespace } from "@ctrd/core/context";
 import { alreadyExists, failedPrecondition, invalidArgument, notFound } from "@ctrd/core/errors";
+import { failpoints } from "@ctrd/core/failpoints";
 import { applyLabelMask } from "@ctrd/core/field-mask";
 import { checkLabels, withoutEmptyLabels } from "@ctrd/core/labels";
 import type { Mount } from "@ctrd/core/records";
@@ -208,6 +209,7 @@ export class NamespacedSnapshotter implements Snapshotter {
         labels: inheritedLabels(labels),
         ...(active.info.parent === "" && parentKey !== "" ? { parent: parentKey } : {}),
       });
+      FAILPOINT: if (failpoints.on) await failpoints.at("snapshot.record-commit");
       const at = now();
       const info = { name, parent, kind: SnapshotKind.Committed, createdAt: at, updatedAt: at, labels };
       await this.#writeCommit(ctx, namespace, key, { backendKey, info });

@@ -2,6 +2,7 @@ import { randomBytes } from "node:crypto";
 import type { CallContext } from "@ctrd/core/context";
 import { requireNamespace } from "@ctrd/core/context";
 import { alreadyExists, notFound } from "@ctrd/core/errors";
+import { failpoints } from "@ctrd/core/failpoints";
 import { compileFilters, leaseAdaptor } from "@ctrd/core/filters";
 import { checkLabels, withoutEmptyLabels } from "@ctrd/core/labels";
 import type { Lease, LeaseManager, LeaseResource } from "@ctrd/core/leases";
@@ -36,6 +37,7 @@ export class LeaseRecords implements LeaseManager {
   async delete(ctx: CallContext, id: string): Promise<void> {
     const namespace = requireNamespace(ctx);
     checkLeaseId(id);
+    FAILPOINT: if (failpoints.on) await failpoints.at("lease.delete");
     await this.#db.write((scope) => {
       this.#require(namespace, id);
       this.#db.leases.remove(namespace, id);

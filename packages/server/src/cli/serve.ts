@@ -1,5 +1,6 @@
 import { flushCompileCache } from "node:module";
 import { setFlagsFromString } from "node:v8";
+import { failpoints } from "@ctrd/core/failpoints";
 import type { Logger } from "@ctrd/core/log";
 import { describeSource } from "@ctrd/core/plugin";
 import type { Discovery } from "../app/discover.ts";
@@ -16,6 +17,7 @@ export async function serve(options: Arguments, early: EarlySignals): Promise<vo
   const { plugins, app, config } = await loadComposition(options);
   const { log, flush, configure } = createLogger(config.table.debug);
   if (app !== undefined) logApp(app, log);
+  FAILPOINT: if (failpoints.on) log.warn({}, "CTRD_FAILPOINTS is set: this daemon fails on purpose");
   const exit = (status: number): void => {
     flush();
     process.exit(status);
