@@ -3,17 +3,17 @@
  *
  * @module
  */
-import { spawn } from "node:child_process";
 import { constants } from "node:fs";
 import { access, stat } from "node:fs/promises";
 import { join } from "node:path";
-import { canceled, deadlineExceeded, errnoOf, failedPrecondition, notFound } from "@ctrd/core/errors";
-import { killGroup } from "@ctrd/sys";
+import { canceled, deadlineExceeded, errnoOf, failedPrecondition, messageOf, notFound } from "@ctrd/core/errors";
+import type { ProgramResult } from "@ctrd/sys";
+import { runProgram } from "@ctrd/sys";
 
 /** What a plugin left. */
 export interface PluginOutput {
   /** What ended it: an exit code, or a signal. */
-  readonly exit: number | NodeJS.Signals;
+  readonly exit: number | string;
   readonly stdout: string;
   readonly stderr: string;
 }
@@ -31,8 +31,6 @@ export interface PluginRun {
 
 /** A result is a few kilobytes; a plugin that writes more is broken. */
 const outputLimit = 4 * 1024 * 1024;
-/** Output may come late: what a plugin has started may hold its pipes. */
-const lateOutputMs = 500;
 /** The programs that plugins run, as iptables, are here also where a daemon's own path is short. */
 const systemPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
@@ -69,53 +67,18 @@ export function pluginEnvironment(variables: Readonly<Record<string, string>>): 
  * @throws ContainerdError `deadline-exceeded`, `canceled`, `failed-precondition` when it cannot be started
  */
 export async function runPlugin(run: PluginRun): Promise<PluginOutput> {
-  const { signal, what } = run;
-  if (signal?.aborted === true) throw canceled(what, { cause: signal.reason });
-  const child = spawn(run.path, [], { cwd: "/", env: run.env, stdio: ["pipe", "pipe", "pipe"], detached: true });
-  const { promise, resolve, reject } = Promise.withResolvers<number | NodeJS.Signals>();
-  const end = (error: unknown): void => {
-    killGroup(child);
-    reject(error);
-  };
-  const stdout = collect(child.stdout, () =>
-    end(failedPrecondition(`${what}: it wrote more than ${outputLimit} bytes`)),
-  );
-  const stderr = collect(child.stderr, () => {});
-  // A plugin that does not read its input makes EPIPE; its exit code tells what happened.
-  child.stdin.on("error", () => {});
-  child.stdin.end(run.stdin);
-  const abort = (): void => end(canceled(what, { cause: signal?.reason }));
-  signal?.addEventListener("abort", abort, { once: true });
-  const timer = setTimeout(
-    () => end(deadlineExceeded(`${what}: not done after ${run.timeoutMs} ms, killed`)),
-    run.timeoutMs,
-  );
-  let late: NodeJS.Timeout | undefined;
-  child.once("error", (cause) =>
-    reject(failedPrecondition(`${what}: ${run.path} cannot be started: ${cause.message}`, { cause })),
-  );
-  child.once("exit", (code, by) => (late = setTimeout(() => resolve(code ?? by ?? -1), lateOutputMs)));
-  child.once("close", (code, by) => resolve(code ?? by ?? -1));
+  const { path, env, stdin, timeoutMs, signal, what } = run;
+  let result: ProgramResult;
   try {
-    return { exit: await promise, stdout: stdout(), stderr: stderr() };
-  } finally {
-    clearTimeout(timer);
-    clearTimeout(late);
-    signal?.removeEventListener("abort", abort);
-    child.stdout.destroy();
-    child.stderr.destroy();
+    const limits = { timeoutMs, maxOutput: outputLimit, onOverflow: "kill", ...(signal && { signal }) } as const;
+    result = await runProgram({ path, args: [], cwd: "/", env, input: stdin, ...limits });
+  } catch (cause) {
+    if (signal?.aborted === true) throw canceled(what, { cause: signal.reason });
+    throw failedPrecondition(`${what}: ${path} cannot be started: ${messageOf(cause)}`, { cause });
   }
-}
-
-/** Keeps what comes, up to the limit. */
-function collect(stream: NodeJS.ReadableStream, overflow: () => void): () => string {
-  const chunks: Buffer[] = [];
-  let size = 0;
-  stream.on("data", (chunk: Buffer) => {
-    const before = size;
-    size += chunk.length;
-    if (size <= outputLimit) chunks.push(chunk);
-    else if (before <= outputLimit) overflow();
-  });
-  return () => Buffer.concat(chunks).toString();
+  const { end } = result;
+  if (end.kind === "timed out") throw deadlineExceeded(`${what}: not done after ${timeoutMs} ms, killed`);
+  if (end.kind === "too much output") throw failedPrecondition(`${what}: it wrote more than ${outputLimit} bytes`);
+  const exit = end.kind === "exited" ? end.code : end.signal;
+  return { exit, stdout: result.stdout.toString(), stderr: result.stderr.toString() };
 }

@@ -10,7 +10,7 @@ import { notFound } from "@ctrd/core/errors";
 import { isBinaryPath, shimBinaryName } from "./binary-name.ts";
 import type { StartEncoding } from "./bootstrap.ts";
 import { startEncodingOf } from "./bootstrap.ts";
-import { runProgram } from "./program.ts";
+import { runShimBinary, succeeded } from "./program.ts";
 
 /** A shim binary that exists. */
 export interface ShimProgram {
@@ -94,8 +94,8 @@ export class BinaryLookup {
 /** What a binary says to `-v`; whatever it says or does, the answer only chooses an encoding. */
 async function askVersion(path: string): Promise<string> {
   try {
-    const result = await runProgram({ path, args: ["-v"], timeoutMs: versionTimeoutMs });
-    return result.exitCode === 0 ? result.stdout.toString() : "";
+    const result = await runShimBinary({ path, args: ["-v"], timeoutMs: versionTimeoutMs });
+    return succeeded(result) ? result.stdout.toString() : "";
   } catch {
     // A binary that cannot even tell its version will fail again at its start, and that error is reported.
     return "";

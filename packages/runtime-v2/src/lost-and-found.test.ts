@@ -1,11 +1,10 @@
 import { existsSync, mkdirSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { basename, join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import { mountAll, unmountAll, UnmountFlag } from "@ctrd/sys";
+import { mountAll, runProgram, unmountAll, UnmountFlag } from "@ctrd/sys";
 import { describe, expect, it } from "vitest";
 import { usualSocketAddress } from "./address.ts";
 import { Bundle } from "./bundle.ts";
-import { runProgram } from "./program.ts";
 import { isAlive, shimPid, until } from "../test/harness.ts";
 import { bundleOf, create, end, failure, rt, sleeper, started, useRealShims } from "../test/real-shims.ts";
 
@@ -139,7 +138,7 @@ describe("a restarted daemon", () => {
       cwd: bundle.path,
       env: { ...process.env, TTRPC_ADDRESS: ttrpcAddress },
     });
-    expect(result).toMatchObject({ exitCode: 0 });
+    expect(result.end).toEqual({ kind: "exited", code: 0 });
     const shim = shimPid(namespace, "mute");
     rt.runtime = await rt.harness.runtime();
     await until("shim's end", async () => !(await isAlive(shim)));

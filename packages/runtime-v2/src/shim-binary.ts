@@ -9,13 +9,14 @@ import { RuntimeInfo as RuntimeInfoMessage } from "@ctrd/api/types/introspection
 import { dataLoss, notImplemented } from "@ctrd/core/errors";
 import type { Any as AnyRecord } from "@ctrd/core/records";
 import type { RuntimeInfo, TaskExit } from "@ctrd/core/tasks";
+import type { ProgramResult, ProgramRun } from "@ctrd/sys";
+import { commandLine } from "@ctrd/sys";
 import type { Endpoint } from "./address.ts";
 import type { BinaryLookup, ShimProgram } from "./binary-lookup.ts";
 import type { StartEncoding, StartFacts } from "./bootstrap.ts";
 import { encodeStartInput, parseStartOutput, refusesParams } from "./bootstrap.ts";
 import type { Bundle } from "./bundle.ts";
-import type { ProgramResult, ProgramRun } from "./program.ts";
-import { commandLine, exitError, runProgram } from "./program.ts";
+import { exitError, runShimBinary, succeeded } from "./program.ts";
 
 /** Facts about the daemon that shims are told. */
 export interface ShimSettings {
@@ -41,12 +42,12 @@ export async function startShim(
   signal: AbortSignal,
 ): Promise<Endpoint> {
   const { run, result } = await runStart(program, program.encoding, bundle, settings, options, signal);
-  if (result.exitCode === 0) return parseStartOutput(result.combined);
+  if (succeeded(result)) return parseStartOutput(result.combined);
   // A shim of the 1.6 line that does not tell its version.
   if (program.encoding === "params" && refusesParams(result.combined.toString(), bundle.id)) {
     lookup.learn(program, "options");
     const again = await runStart(program, "options", bundle, settings, options, signal);
-    if (again.result.exitCode === 0) return parseStartOutput(again.result.combined);
+    if (succeeded(again.result)) return parseStartOutput(again.result.combined);
     throw exitError(again.run, again.result);
   }
   throw exitError(run, result);
@@ -79,7 +80,7 @@ async function runStart(
     input: encodeStartInput(encoding, facts),
     signal,
   };
-  return { run, result: await runProgram(run) };
+  return { run, result: await runShimBinary(run) };
 }
 
 /**
@@ -100,8 +101,8 @@ export async function deleteByBinary(
     env: shimEnvironment(bundle.namespace, settings, []),
     timeoutMs,
   };
-  const result = await runProgram(run);
-  if (result.exitCode !== 0) throw exitError(run, result, result.stderr);
+  const result = await runShimBinary(run);
+  if (!succeeded(result)) throw exitError(run, result, result.stderr);
   try {
     return DeleteResponse.decode(result.stdout);
   } catch (error) {
@@ -121,11 +122,11 @@ export async function runtimeInfo(
 ): Promise<RuntimeInfo> {
   const input = options === undefined ? new Uint8Array(0) : Any.encode(options).finish();
   const run: ProgramRun = { path, args: ["-info"], input, signal, timeoutMs: 30_000 };
-  const result = await runProgram(run);
+  const result = await runShimBinary(run);
   if (result.stderr.includes("flag provided but not defined")) {
     throw notImplemented(`shim ${path} does not tell about its runtime (-info): it is of containerd 1.x`);
   }
-  if (result.exitCode !== 0) throw exitError(run, result, result.stderr);
+  if (!succeeded(result)) throw exitError(run, result, result.stderr);
   try {
     return RuntimeInfoMessage.decode(result.stdout);
   } catch (error) {

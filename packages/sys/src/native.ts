@@ -8,8 +8,8 @@ import { createRequire } from "node:module";
 import type { LibraryHandle } from "koffi";
 import { SysError } from "./errno.ts";
 
-/** What native functions take. Strings are passed as UTF-8 with an ending NUL. */
-export type NativeValue = number | bigint | string | Uint8Array | null;
+/** What native functions take. Strings are passed as UTF-8 with an ending NUL; a list of them is an array of pointers. */
+export type NativeValue = number | bigint | string | Uint8Array | null | readonly (string | null)[];
 /** A bound C function that returns an integer. */
 export type NativeFunction = (...values: NativeValue[]) => number;
 /** A path: text, or raw bytes for names that are not UTF-8. */
