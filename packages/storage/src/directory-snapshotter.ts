@@ -113,8 +113,8 @@ function restoreDirectories(
   }
 }
 
-/** Enough to keep the threads busy. */
-const removalsAtOnce = 4;
+/** Enough to keep the threads busy, and more than are removed on the event loop. */
+const removalsAtOnce = 64;
 
 class DirectorySnapshotter implements Snapshotter {
   readonly #directories: SnapshotDirectories;

@@ -14,15 +14,24 @@ interface BufferDir extends Closeable {
 
 const slash = Buffer.from("/");
 
+/** How much of a tree is looked at. */
+export interface UsageLimit {
+  /** Directory entries. */
+  readonly entries: number;
+  /** Allocated bytes. */
+  readonly bytes?: bigint;
+}
+
 /** Allocated bytes and inodes, counted entry by entry. */
 class UsageCount {
   size = 0n;
   inodes = 0;
-  readonly #limit: number;
+  #entries = 0;
+  readonly #limit: UsageLimit;
   /** `device:inode` of files with several names. */
   readonly #linked = new Set<string>();
 
-  constructor(limit: number) {
+  constructor(limit: UsageLimit) {
     this.#limit = limit;
   }
 
@@ -58,6 +67,7 @@ class UsageCount {
   }
 
   #add(stat: BigIntStats): boolean {
+    if (++this.#entries > this.#limit.entries) return false;
     if (stat.nlink > 1n && !stat.isDirectory()) {
       const inode = `${stat.dev}:${stat.ino}`;
       if (this.#linked.has(inode)) return true;
@@ -66,7 +76,7 @@ class UsageCount {
     // Of 512 bytes, whatever the block size.
     this.size += stat.blocks * 512n;
     this.inodes += 1;
-    return this.inodes <= this.#limit;
+    return this.#limit.bytes === undefined || this.size <= this.#limit.bytes;
   }
 }
 
@@ -74,9 +84,12 @@ class UsageCount {
  * What a directory tree takes on disk: allocated bytes and inodes, the directory itself included. A file with several
  * names in the tree counts once. Names need not be UTF-8.
  *
- * @returns `undefined` when there are more than `limit` inodes
+ * @returns `undefined` when there is more than `limit` allows
  */
-export function diskUsage(directory: string, limit: number = Number.POSITIVE_INFINITY): SnapshotUsage | undefined {
+export function diskUsage(
+  directory: string,
+  limit: UsageLimit = { entries: Number.POSITIVE_INFINITY },
+): SnapshotUsage | undefined {
   const count = new UsageCount(limit);
   if (!count.addTree(Buffer.from(directory))) return undefined;
   return { size: count.size, inodes: BigInt(count.inodes) };

@@ -5,23 +5,25 @@ import { AT_FDCWD, close, openat, OpenFlag, readMountInfo, removeTreeAt, unmount
 /**
  * Removes a tree; symbolic links are not followed, a path that does not exist is fine. What is mounted inside is
  * detached first: else the files of another filesystem, perhaps the host's own, would be deleted through the mount.
+ *
+ * @param deadline `performance.now()` after which it stops where it is
+ * @returns whether all is gone; false only after `deadline`
  */
-export function removeTree(path: string): void {
-  const stat = lstatSync(path, { throwIfNoEntry: false });
-  if (stat === undefined) return;
-  if (stat.isDirectory()) {
-    for (const mountPoint of mountsInside(realpathSync(path))) unmount(mountPoint, UnmountFlag.Detach);
-  }
+export function removeTree(path: string, deadline?: number): boolean {
+  for (const mountPoint of mountsInside(path)) unmount(mountPoint, UnmountFlag.Detach);
+  if (lstatSync(path, { throwIfNoEntry: false }) === undefined) return true;
   const parent = openat(AT_FDCWD, dirname(path), OpenFlag.Path | OpenFlag.Directory);
   try {
-    removeTreeAt(parent, basename(path));
+    return removeTreeAt(parent, basename(path), deadline);
   } finally {
     close(parent);
   }
 }
 
-/** Mount points at or below `path`, the last one first. */
-function mountsInside(path: string): string[] {
+/** Mount points at or below the directory `path`, the last one first. */
+export function mountsInside(directory: string): string[] {
+  if (lstatSync(directory, { throwIfNoEntry: false })?.isDirectory() !== true) return [];
+  const path = realpathSync(directory);
   return readMountInfo()
     .map(({ mountPoint }) => mountPoint)
     .filter((mountPoint) => mountPoint === path || mountPoint.startsWith(`${path}/`))

@@ -42,7 +42,7 @@ async function settledThreads(): Promise<number> {
   return count;
 }
 
-it.each([10, 500])("measures a tree of %i files as du does", async (files) => {
+it.each([10, 1000])("measures a tree of %i files as du does", async (files) => {
   const root = join(directory, "tree");
   makeTree(root, files);
   const usage = await trees.diskUsage(root);
@@ -62,6 +62,30 @@ it("removes trees without following links, and bears missing ones", async () => 
   await trees.remove(root);
   expect(existsSync(root)).toBe(false);
   expect(readdirSync(outside).length).toBeGreaterThan(3);
+});
+
+it("removes few small trees without a thread, larger and many ones with threads", async () => {
+  const made = (name: string, files: number): string => {
+    makeTree(join(directory, name), files);
+    return join(directory, name);
+  };
+  const before = await settledThreads();
+  await Promise.all(["a", "b", "c"].map((name) => trees.remove(made(name, 20))));
+  expect(threads()).toBe(before);
+  const names = Array.from({ length: 40 }, (_, i) => made(`many-${i}`, 2));
+  await Promise.all(names.map((path) => trees.remove(path)));
+  expect(threads()).toBeGreaterThan(before);
+  await trees.remove(made("large", 600));
+  expect(readdirSync(directory)).toEqual([]);
+});
+
+it("takes a tree of many links to one file for a large one", async () => {
+  const root = join(directory, "tree");
+  makeTree(root, 1);
+  for (let i = 0; i < 600; i++) linkSync(join(root, "hard"), join(root, `hard-${i}`));
+  const before = await settledThreads();
+  expect((await trees.diskUsage(root)).inodes).toBe(5n);
+  expect(threads()).toBeGreaterThan(before);
 });
 
 it("detaches mounts inside instead of deleting through them", async () => {
@@ -84,13 +108,13 @@ it("reports errors with their errno, and missing directories as such", async () 
 
 it("stops waiting on abort", async () => {
   const root = join(directory, "tree");
-  makeTree(root, 300);
+  makeTree(root, 600);
   const abort = new AbortController();
   const usage = trees.diskUsage(root, abort.signal);
   abort.abort();
   await expect(usage).rejects.toMatchObject({ kind: "canceled" });
   await expect(trees.diskUsage(root, abort.signal)).rejects.toMatchObject({ kind: "canceled" });
-  expect((await trees.diskUsage(root)).inodes).toBe(304n);
+  expect((await trees.diskUsage(root)).inodes).toBe(604n);
 });
 
 it("ends idle threads and starts new ones", async () => {
@@ -108,7 +132,7 @@ it("ends idle threads and starts new ones", async () => {
 
 it("rejects what runs when it is closed, and calls after", async () => {
   const root = join(directory, "tree");
-  makeTree(root, 300);
+  makeTree(root, 600);
   const usage = trees.diskUsage(root);
   const outcome = expect(usage).rejects.toMatchObject({ kind: "failed-precondition" });
   await trees.close();
@@ -133,7 +157,7 @@ it("does not keep a thread for an argument that cannot be handed to it", async (
 });
 
 it("works in a program that was given on the command line", () => {
-  makeTree(join(directory, "tree"), 100);
+  makeTree(join(directory, "tree"), 600);
   const program = `
     import { TreePool } from ${JSON.stringify(new URL("./index.ts", import.meta.url).href)};
     const trees = new TreePool();
