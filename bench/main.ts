@@ -7,6 +7,7 @@
  */
 import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import { CloneFlag, setInterfaceUp, unshare } from "@ctrd/sys";
 import { startRegistry, tempDir, workspaceRoot } from "@ctrd/testkit/fixtures";
 import { readOptions, type BenchOptions } from "./options.ts";
 import { openSide, type Side } from "./side.ts";
@@ -19,6 +20,9 @@ async function main(): Promise<void> {
   const unknown = options.only.filter((name) => !works.some((work) => work.name === name));
   if (unknown.length > 0)
     throw new Error(`no work named ${unknown.join(", ")}: ${works.map((work) => work.name).join(", ")}`);
+  // Daemons, registries and the networks of pods are in a network namespace that ends with this process.
+  unshare(CloneFlag.NewNet);
+  setInterfaceUp("lo");
   const cache = join(workspaceRoot, "node_modules/.cache/ctrd-bench");
   await mkdir(cache, { recursive: true });
   await using dir = await tempDir("bench-");

@@ -6,14 +6,14 @@
 import { createReadStream, existsSync } from "node:fs";
 import { readdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { mustRun } from "@ctrd/testkit/fixtures";
+import { mustRun, type TestDaemon } from "@ctrd/testkit/fixtures";
 import type { Side } from "./side.ts";
 
-/** Writes dirty pages out and drops the page cache, then reads the blobs that a run will read. */
-export async function settle(side: Side, cache: string): Promise<void> {
+/** Writes dirty pages out and drops the page cache, then reads the blobs that a run will read: those of `daemon`, too. */
+export async function settle(side: Side, cache: string, daemon: TestDaemon = side.daemon): Promise<void> {
   await mustRun("sync", []);
   await writeFile("/proc/sys/vm/drop_caches", "1");
-  for (const directory of [join(side.daemon.root, "io.containerd.content.v1.content/blobs"), cache]) {
+  for (const directory of [join(daemon.root, "io.containerd.content.v1.content/blobs"), cache]) {
     await readAll(directory);
   }
   // The client's program was dropped as well.

@@ -15,7 +15,18 @@ export interface Side {
   ctr(...args: string[]): Promise<string>;
   /** ctr in another namespace. */
   inNamespace(namespace: string): (...args: string[]) => Promise<string>;
+  /** Starts another daemon of the same kind that serves CRI, in a directory of its own. The caller ends it. */
+  startCri(directory: string, config: CriConfig): Promise<TestDaemon>;
+  /** Something that ends before the side does. */
+  own(resource: AsyncDisposable): void;
   close(): Promise<void>;
+}
+
+/** The same settings in the layouts of the two. */
+export interface CriConfig {
+  readonly pauseImage: string;
+  /** Directory of network configurations. */
+  readonly networks: string;
 }
 
 interface SideOptions {
@@ -27,10 +38,8 @@ interface SideOptions {
 export async function openSide(name: Side["name"], dir: TempDir, options: SideOptions): Promise<Side> {
   const base = join(dir.path, name);
   await mkdir(base, { recursive: true });
-  const daemon =
-    name === "ours" && !options.self
-      ? await startCtrd({ dir: base, from: options.from })
-      : await startPeer(base, options.peer);
+  const isCtrd = name === "ours" && !options.self;
+  const daemon = isCtrd ? await startCtrd({ dir: base, from: options.from }) : await startPeer(base, options.peer);
   const namespace = `bench-${name}-${process.pid}`;
   const channel = openChannel(daemon.address);
   await channel.ready();
@@ -41,6 +50,7 @@ export async function openSide(name: Side["name"], dir: TempDir, options: SideOp
       if (exitCode !== 0) throw new Error(`${name}: ctr ${args.join(" ")}: exit code ${exitCode}\n${stdout}${stderr}`);
       return stdout;
     };
+  const owned = new AsyncDisposableStack();
   return {
     name,
     daemon,
@@ -49,7 +59,13 @@ export async function openSide(name: Side["name"], dir: TempDir, options: SideOp
     namespace,
     ctr: inNamespace(namespace),
     inNamespace,
+    startCri: (directory, config) =>
+      isCtrd
+        ? startCtrd({ dir: directory, from: options.from, extraConfig: ctrdConfig(config) })
+        : startPeer(directory, options.peer, config),
+    own: (resource) => void owned.use(resource),
     async close() {
+      await owned.disposeAsync();
       channel.close();
       await runCommand("ctr", ["-a", daemon.address, "namespaces", "rm", "--cgroup", namespace]);
       await daemon[Symbol.asyncDispose]();
@@ -58,17 +74,45 @@ export async function openSide(name: Side["name"], dir: TempDir, options: SideOp
 }
 
 /** The fixture starts `containerd` from the PATH, so another binary is put in front of it under that name. */
-async function startPeer(base: string, peer: string): Promise<TestDaemon> {
-  if (peer === "containerd") return startContainerd({ dir: base });
+async function startPeer(base: string, peer: string, cri?: CriConfig): Promise<TestDaemon> {
+  const start = (): Promise<TestDaemon> =>
+    startContainerd({ dir: base, ...(cri === undefined ? {} : { cri: true, extraConfig: containerdConfig(cri) }) });
+  if (peer === "containerd") return start();
   const bin = join(base, "bin");
-  await mkdir(bin);
+  await mkdir(bin, { recursive: true });
   await symlink(peer, join(bin, "containerd"));
   await mustRun(join(bin, "containerd"), ["--version"]);
   const path = process.env["PATH"] ?? "";
   process.env["PATH"] = `${bin}:${path}`;
   try {
-    return await startContainerd({ dir: base });
+    return await start();
   } finally {
     process.env["PATH"] = path;
   }
+}
+
+/** Where Debian has the programs of networks. */
+const networkPrograms = "/usr/lib/cni";
+
+function ctrdConfig({ pauseImage, networks }: CriConfig): string {
+  return `[plugins."io.containerd.cri.v1.images".pinned_images]
+sandbox = ${JSON.stringify(pauseImage)}
+[plugins."io.containerd.cri.v1.runtime"]
+restrict_oom_score_adj = true
+[plugins."io.containerd.cri.v1.runtime".cni]
+bin_dirs = ["${networkPrograms}"]
+conf_dir = ${JSON.stringify(networks)}
+`;
+}
+
+function containerdConfig({ pauseImage, networks }: CriConfig): string {
+  return `[plugins."io.containerd.grpc.v1.cri"]
+sandbox_image = ${JSON.stringify(pauseImage)}
+restrict_oom_score_adj = true
+[plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runc]
+runtime_type = "io.containerd.runc.v2"
+[plugins."io.containerd.grpc.v1.cri".cni]
+bin_dir = "${networkPrograms}"
+conf_dir = ${JSON.stringify(networks)}
+`;
 }

@@ -16,13 +16,14 @@ export const pull: Work = {
   unit: "ms",
   target: "<= 0.70",
   async run(side, context) {
-    const reference = await pushed(rounds[side.name]++, context);
+    const reference = await pushedFive(rounds[side.name]++, context);
     await settle(side, context.cache);
     return timed(() => side.ctr("images", "pull", "--plain-http", reference));
   },
 };
 
-async function pushed(round: number, { registry }: BenchContext): Promise<string> {
+/** The image of a round. */
+export async function pushedFive(round: number, { registry }: BenchContext): Promise<string> {
   const known = references[round];
   if (known !== undefined) return known;
   const layers = [1, 2, 3, 4, 5].map((layer) => ({
