@@ -20,6 +20,8 @@ if [ "$want" = test ]; then
   package_of+=([skopeo]=skopeo [umoci]=umoci [tmux]=tmux [zsh]=zsh [zstd]=zstd [python3]=python3-minimal)
   peer_package_of+=([ctr-remote]=stargz-snapshotter [tini-static]=tini [fuse-overlayfs]=fuse-overlayfs [mount.fuse3]=fuse3)
   peer_package_of+=([/usr/lib/cni/bridge]=containernetworking-plugins [iptables]=iptables [ip]=iproute2 [bash-static]=bash-static)
+  # runc is partly C, and links to libseccomp.
+  peer_package_of+=([gcc]=gcc [pkg-config]=pkg-config)
 fi
 missing=()
 for program in "${!package_of[@]}"; do
@@ -31,6 +33,10 @@ missing_peers=()
 for program in "${!peer_package_of[@]}"; do
   command -v "$program" >/dev/null || missing_peers+=("${peer_package_of[$program]}")
 done
+if [ "$want" = test ]; then
+  [ -e /usr/include/stdio.h ] || missing_peers+=(libc6-dev)
+  [ -e /usr/include/seccomp.h ] || missing_peers+=(libseccomp-dev)
+fi
 
 can_install=yes
 if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then can_install=; fi
@@ -77,6 +83,8 @@ go=$(command -v go || true)
 
 # How a program is made; `test -c` makes one of the tests of a package.
 go_command=(build)
+# Whether it may have C in it.
+cgo=0
 # build_go NAME VERSION PACKAGE MODULE...   builds PACKAGE out of MODULE...@VERSION as $host_bin/NAME
 # PACKAGE may be a folder here, whose program needs the modules. Its VERSION changes with it.
 build_go() {
@@ -97,7 +105,7 @@ build_go() {
     cp "$package"/*.go "$build"
     package=.
   fi
-  if (cd "$build" && GOFLAGS=-mod=mod CGO_ENABLED=0 "$go" "${go_command[@]}" -o program "$package"); then
+  if (cd "$build" && GOFLAGS=-mod=mod CGO_ENABLED=$cgo "$go" "${go_command[@]}" -o program "$package"); then
     mkdir -p "$host_bin"
     mv "$build/program" "$host_bin/$name-$version"
     ln -sfn "$name-$version" "$host_bin/$name"
@@ -137,8 +145,47 @@ build_nerdctl() {
   rm -rf "$build"
 }
 
-# A newer ctr.
-build_go ctr2 v2.3.4 github.com/containerd/containerd/v2/cmd/ctr github.com/containerd/containerd/v2
+# gVisor's runtime and its shim. The shim lowers its OOM score to -999 and does not start where that is refused (no
+# CAP_SYS_RESOURCE, as on the machines that this was built on), under no daemon: that refusal is made to count as none.
+build_gvisor() {
+  local version=$1
+  [ -x "$host_bin/containerd-shim-runsc-v1-$version" ] && [ -x "$host_bin/runsc-$version" ] && return
+  if [ -z "$go" ]; then
+    echo "setup-host: no Go toolchain: runsc $version is not built, its tests will be skipped" >&2
+    return
+  fi
+  echo "setup-host: building runsc $version and its shim from the Go module proxy" >&2
+  local build source name module=gvisor.dev/gvisor
+  build=$(mktemp -d)
+  source=$(module_dir $module "$version") || true
+  if [ -d "$source" ] && cp -r "$source" "$build/gvisor" && chmod -R u+w "$build" &&
+    sed -i '/SetOOMScore(.*err != nil {/s/err != nil {/err != nil \&\& !os.IsPermission(err) {/' \
+      "$build/gvisor/pkg/shim/v1/manager.go" && grep -q '!os.IsPermission(err)' "$build/gvisor/pkg/shim/v1/manager.go" &&
+    mkdir "$build/programs" && (cd "$build/gvisor" && CGO_ENABLED=0 "$go" build -mod=mod -o ../programs \
+      -ldflags "-s -w -X $module/runsc/version.version=${version#v}" ./runsc ./shim); then
+    mkdir -p "$host_bin"
+    mv "$build/programs/shim" "$build/programs/containerd-shim-runsc-v1"
+    for name in runsc containerd-shim-runsc-v1; do
+      mv "$build/programs/$name" "$host_bin/$name-$version"
+      ln -sfn "$name-$version" "$host_bin/$name"
+    done
+  else
+    echo "setup-host: building runsc $version failed (see above): its tests will be skipped" >&2
+  fi
+  rm -rf "$build"
+}
+
+# A newer ctr, containerd and shim, and a newer runc for that.
+containerd2=github.com/containerd/containerd/v2
+build_go ctr2 v2.3.4 $containerd2/cmd/ctr $containerd2
+build_go containerd2 v2.3.4 $containerd2/cmd/containerd $containerd2
+build_go containerd-shim-runc-v2 v2.3.4 $containerd2/cmd/containerd-shim-runc-v2 $containerd2
+go_command=(build -tags seccomp)
+cgo=1
+build_go runc v1.5.2 github.com/opencontainers/runc github.com/opencontainers/runc
+go_command=(build)
+cgo=0
+build_gvisor v0.0.0-20260905035102-160fafc42237
 # What decrypts layers for a daemon. The last version of the module that has the program in it.
 build_go ctd-decoder v1.1.1 github.com/containerd/imgcrypt/cmd/ctd-decoder github.com/containerd/imgcrypt
 # The command line of CRI, and the conformance suite of CRI runtimes, which is a test.
@@ -150,6 +197,12 @@ go_command=(build)
 build_nerdctl v2.3.5
 # A plugin for NRI, on NRI's own library.
 build_go nri-plugin v0.12.0+3 packages/nri/test/plugin github.com/containerd/nri
+# A collector of traces, on OpenTelemetry's own messages; and a shim that sends its own there.
+build_go otlp-sink v1.10.0 packages/tracing-otlp/test/sink go.opentelemetry.io/proto/otlp
+containerd=github.com/containerd/containerd/v2
+go_command=(build -tags shim_tracing)
+build_go containerd-shim-traced v2.3.4 $containerd/cmd/containerd-shim-runc-v2 $containerd
+go_command=(build)
 # Debian's package stargz-snapshotter has only the client. This is the last version whose daemon the proxy has: later ones
 # keep it in a module of its own that was never published.
 stargz=github.com/containerd/stargz-snapshotter
