@@ -105,8 +105,9 @@ export class Client implements AsyncDisposable {
   /** The context of a call, for {@link services} and whatever else wants one. It ends with the client. */
   context(options: Abortable = {}): CallContext {
     const { signal: closed } = this.#shared.closed;
-    const { signal } = options;
+    const { signal, span } = options;
     return createContext({
+      span,
       namespace: this.namespace,
       log: this.log,
       signal: signal === undefined ? closed : AbortSignal.any([closed, signal]),

@@ -206,7 +206,7 @@ export class Container implements AsyncDisposable {
     const { image, snapshotter, snapshotKey } = await this.info(options);
     if (snapshotKey === "") throw failedPrecondition(`commit container "${this.id}": it has no snapshot`);
     const base = image === "" ? undefined : await (await this.image(options)).manifest(options);
-    const { signal: _signal, pause: _pause, labels: _labels, ...rest } = options;
+    const { signal: _signal, span: _span, pause: _pause, labels: _labels, ...rest } = options;
     const record = await this.#client.withLease(async (client) => {
       const ctx = client.context(options);
       const target = await this.#whilePaused(options, () =>

@@ -4,6 +4,7 @@
  * @module
  */
 import type { Labels, Platform } from "@ctrd/core/records";
+import type { Span } from "@ctrd/core/tracing";
 import type { PlatformMatcher } from "@ctrd/images";
 import { matchPlatform, parsePlatformText } from "@ctrd/images";
 
@@ -11,6 +12,8 @@ import { matchPlatform, parsePlatformText } from "@ctrd/images";
 export interface Abortable {
   /** Ends the call with `canceled`, or `deadline-exceeded` for a timeout. */
   readonly signal?: AbortSignal;
+  /** What the call is a part of, when it is traced. */
+  readonly span?: Span | undefined;
 }
 
 /** Labels, as a map or as an object. */

@@ -9,6 +9,7 @@ import { checkIdentifier } from "./identifiers.ts";
 import type { Logger } from "./log.ts";
 import { silentLogger } from "./log.ts";
 import type { Operation } from "./operations.ts";
+import type { Span } from "./tracing.ts";
 
 /** What every component method receives first. */
 export interface CallContext {
@@ -19,6 +20,8 @@ export interface CallContext {
   /** Aborts when the caller cancels, the deadline passes, or the daemon stops. Every wait honours it. */
   readonly signal: AbortSignal;
   readonly log: Logger;
+  /** What the call is a part of, when it is traced. */
+  readonly span?: Span;
   /** The operation that the call is, or is a part of; see `@ctrd/core/operations`. */
   readonly operation?: Operation | undefined;
 }
@@ -29,6 +32,7 @@ export interface ContextOptions {
   lease?: string;
   signal?: AbortSignal;
   log?: Logger;
+  span?: Span | undefined;
   operation?: Operation | undefined;
 }
 
@@ -42,7 +46,9 @@ export function createContext(options: ContextOptions = {}): CallContext {
     log: options.log ?? silentLogger,
     operation: options.operation,
   };
-  return options.lease === undefined ? base : { ...base, lease: options.lease };
+  const { lease, span } = options;
+  if (lease === undefined && span === undefined) return base;
+  return { ...base, ...(lease === undefined ? {} : { lease }), ...(span === undefined ? {} : { span }) };
 }
 
 /** The same context in another namespace. */
@@ -57,8 +63,8 @@ export function withLease(ctx: CallContext, lease: string): CallContext {
 
 /** The same context with no lease. */
 export function withoutLease(ctx: CallContext): CallContext {
-  const { namespace, signal, log, operation } = ctx;
-  return { namespace, signal, log, operation };
+  const { namespace, signal, log, span, operation } = ctx;
+  return span === undefined ? { namespace, signal, log, operation } : { namespace, signal, log, span, operation };
 }
 
 /** The same context, aborted also by `signal`. */

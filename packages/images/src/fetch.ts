@@ -8,6 +8,7 @@ import type { CallContext } from "@ctrd/core/context";
 import { withoutCancellation } from "@ctrd/core/context";
 import { isKind, messageOf } from "@ctrd/core/errors";
 import type { Fetcher, ProgressListener, ServedBy } from "@ctrd/core/remotes";
+import { traced } from "@ctrd/core/tracing";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { ImageDescriptor } from "./descriptors.ts";
 import { kindOfContent } from "./media-types.ts";
@@ -44,6 +45,13 @@ export async function fetchContent(
   descriptor: ImageDescriptor,
   options: FetchOptions,
 ): Promise<void> {
+  if (ctx.span === undefined) return fetchMissing(ctx, descriptor, options);
+  const { mediaType, digest, size } = descriptor;
+  const attributes = { "content.digest": digest, "content.type": mediaType, "content.size": size };
+  return traced(ctx, "pull.fetch", attributes, (inner) => fetchMissing(inner, descriptor, options));
+}
+
+async function fetchMissing(ctx: CallContext, descriptor: ImageDescriptor, options: FetchOptions): Promise<void> {
   const { content, progress } = options;
   const name = contentName(descriptor);
   const report = { name, descriptor, ...(options.parents === undefined ? {} : { parents: options.parents }) };

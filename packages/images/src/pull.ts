@@ -16,6 +16,7 @@ import { hostPlatform } from "@ctrd/core/platforms";
 import type { Descriptor, Labels } from "@ctrd/core/records";
 import type { Fetcher, ProgressListener, Resolver } from "@ctrd/core/remotes";
 import type { SnapshotterLookup } from "@ctrd/core/snapshots";
+import { traced } from "@ctrd/core/tracing";
 import { fetchContent } from "./fetch.ts";
 import type { ImageHandler, ImageHandlerWrapper } from "./handlers.ts";
 import {
@@ -82,10 +83,19 @@ export async function pullImage(
   reference: string,
   options: PullOptions,
 ): Promise<Image> {
+  return traced(ctx, "pull", { "image.ref": reference }, (inner) => pullUnderLease(inner, stores, reference, options));
+}
+
+function pullUnderLease(
+  ctx: CallContext,
+  stores: PullStores,
+  reference: string,
+  options: PullOptions,
+): Promise<Image> {
   return withTemporaryLease(ctx, stores.leases, async (leased) => {
     const { progress, resolver } = options;
     progress?.({ stage: "resolving", name: reference });
-    const { name, target } = await resolver.resolve(leased, reference);
+    const { name, target } = await traced(leased, "pull.resolve", {}, (inner) => resolver.resolve(inner, reference));
     if (isSchema1Type(target.mediaType)) {
       throw notImplemented(`pull ${reference}: it is in Docker's schema 1; push it again with a tool of this decade`);
     }

@@ -13,6 +13,7 @@ import { failpoints } from "@ctrd/core/failpoints";
 import type { Descriptor, Labels } from "@ctrd/core/records";
 import type { ProgressListener } from "@ctrd/core/remotes";
 import type { Snapshotter } from "@ctrd/core/snapshots";
+import { traced } from "@ctrd/core/tracing";
 import { snapshotRefLabel } from "@ctrd/core/snapshots";
 import { randomBytes } from "node:crypto";
 import { readDocument } from "./blobs.ts";
@@ -166,7 +167,10 @@ async function extract(
   try {
     await needLayer?.(layer);
     progress?.({ ...report, stage: "extracting" });
-    checkApplied(layer, await applier.apply(ctx, layer, mounts, applyOptionsFor(layer)), diffId);
+    const applied = await traced(ctx, "pull.unpack", { "content.digest": layer.digest }, (inner) =>
+      applier.apply(inner, layer, mounts, applyOptionsFor(layer)),
+    );
+    checkApplied(layer, applied, diffId);
     FAILPOINT: if (failpoints.on) await failpoints.at("unpack.commit");
     await commitSnapshot(ctx, snapshotter, chainId, key);
     await addLabels(ctx, content, layer.digest, new Map([["containerd.io/uncompressed", diffId]]));

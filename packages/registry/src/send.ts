@@ -6,6 +6,7 @@
 import type { CallContext } from "@ctrd/core/context";
 import { untilAborted } from "@ctrd/core/context";
 import { failedPrecondition } from "@ctrd/core/errors";
+import { formatTraceparent, traced, traceparentHeader } from "@ctrd/core/tracing";
 import { failpoints } from "@ctrd/core/failpoints";
 import type { Dispatcher } from "undici";
 import { request } from "undici";
@@ -48,7 +49,7 @@ export async function send(
   const home = url.origin;
   for (let redirects = 0; ; redirects++) {
     const headers = headersOf(host, ask, userAgent, authorization, url.origin === home);
-    const answer = await sendPlainOrTls(ctx, host, url, ask, headers);
+    const answer = await sendTraced(ctx, host, url, ask, headers);
     const location = answer.headers["location"];
     if (typeof location !== "string" || !isFollowed(ask, answer.statusCode)) {
       return { status: answer.statusCode, headers: answer.headers, body: answer.body, servedFrom: url.host };
@@ -57,6 +58,27 @@ export async function send(
     if (redirects >= maxRedirects) throw failedPrecondition(`more than ${maxRedirects} redirects`);
     url = redirectTarget(location, url);
   }
+}
+
+/** Only the registry itself learns of the trace, not where it sends to. */
+function sendTraced(
+  ctx: CallContext,
+  host: RegistryHost,
+  url: URL,
+  ask: ApiRequest,
+  headers: Record<string, string | string[]>,
+): Promise<Dispatcher.ResponseData> {
+  if (ctx.span === undefined) return sendPlainOrTls(ctx, host, url, ask, headers);
+  // Not the query: it may hold what gives access.
+  const attributes = { "http.request.method": ask.method, "url.full": `${url.origin}${url.pathname}` };
+  const send = async (inner: CallContext): Promise<Dispatcher.ResponseData> => {
+    const isHome = url.host === host.host && inner.span !== undefined;
+    if (isHome) headers[traceparentHeader] = formatTraceparent(inner.span.context);
+    const answer = await sendPlainOrTls(inner, host, url, ask, headers);
+    inner.span?.set({ "http.response.status_code": answer.statusCode, "server.address": url.host });
+    return answer;
+  };
+  return traced(ctx, `HTTP ${ask.method}`, attributes, send, "client");
 }
 
 function isFollowed({ method, body }: ApiRequest, status: number): boolean {

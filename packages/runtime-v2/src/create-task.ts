@@ -9,6 +9,7 @@ import { diskError, isKind, messageOf } from "@ctrd/core/errors";
 import { failpoints } from "@ctrd/core/failpoints";
 import type { Any } from "@ctrd/core/records";
 import type { CreateTaskOptions } from "@ctrd/core/tasks";
+import { traced } from "@ctrd/core/tracing";
 import { managerNeeds, refuseManaged } from "@ctrd/sys";
 import type { Endpoint } from "./address.ts";
 import { parseEndpoint } from "./address.ts";
@@ -53,7 +54,7 @@ export async function createTask(
   await checkRootfs(ctx, manager, options);
   const bundle = new Bundle(dirs, ctx.namespace, id);
   const [made, looked] = await Promise.allSettled([
-    createBundle(manager, bundle, options.spec.value),
+    traced(ctx, "task.bundle", {}, () => createBundle(manager, bundle, options.spec.value)),
     manager.lookup.program(options.runtime),
   ]);
   if (made.status === "rejected") throw diskError(`create task ${id}`, made.reason);
@@ -64,7 +65,7 @@ export async function createTask(
     const joined = await sandboxEndpoint(ctx, dirs, manager, options);
     parts =
       joined === undefined
-        ? await launch(manager, bundle, looked.value, effectiveOptions(options))
+        ? await launch(ctx, manager, bundle, looked.value, effectiveOptions(options))
         : await join(bundle, joined, options.sandboxId ?? "", looked.value.path);
     ctx.signal.throwIfAborted();
     const { pid } = await callCreate(ctx, manager, parts, options);
@@ -122,6 +123,7 @@ async function createBundle(manager: ShimManager, bundle: Bundle, spec: Uint8Arr
 
 /** Starts a shim and connects to it. On failure nothing of it stays but the bundle. */
 async function launch(
+  ctx: CallContext,
   manager: ShimManager,
   bundle: Bundle,
   program: Awaited<ReturnType<ShimManager["lookup"]["program"]>>,
@@ -133,7 +135,9 @@ async function launch(
     // Not stopped by the caller's signal: half-started, it could not be found again to be ended.
     const signal = AbortSignal.timeout(dialTimeoutMs);
     const [started, noted] = await Promise.allSettled([
-      startShim(manager.lookup, program, bundle, manager.settings, options, signal),
+      traced(ctx, "shim.start", { "shim.path": program.path }, () =>
+        startShim(manager.lookup, program, bundle, manager.settings, options, signal),
+      ),
       bundle.writeShimBinary(program.path),
     ]);
     if (started.status === "rejected") throw started.reason;
@@ -141,7 +145,7 @@ async function launch(
     try {
       if (noted.status === "rejected") throw noted.reason;
       FAILPOINT: if (failpoints.on) await failpoints.at("shim.connect");
-      const client = await connectNoted(bundle, endpoint);
+      const client = await traced(ctx, "shim.connect", {}, () => connectNoted(bundle, endpoint));
       return { bundle, endpoint, client, binary: program.path, log, sandboxed: false };
     } catch (error) {
       await endStarted(manager, bundle, endpoint);
@@ -254,7 +258,7 @@ async function callCreate(
   ctx.signal.addEventListener("abort", giveUp, { once: true });
   try {
     FAILPOINT: if (failpoints.on) await failpoints.at("shim.create");
-    const created = await client.call("create", request, { signal: patience.signal });
+    const created = await client.call("create", request, { signal: patience.signal, span: ctx.span });
     FAILPOINT: if (failpoints.on) await failpoints.at("shim.created");
     ctx.signal.throwIfAborted();
     return created;

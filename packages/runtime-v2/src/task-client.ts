@@ -8,6 +8,8 @@ import { TaskDefinition as TaskV3 } from "@ctrd/api/runtime/task/v3/shim";
 import type { CallContext } from "@ctrd/core/context";
 import { isKind } from "@ctrd/core/errors";
 import { ttrpcNamespaceHeader } from "@ctrd/core/namespaces";
+import type { Span } from "@ctrd/core/tracing";
+import { formatTraceparent, traceparentHeader, tracestateHeader } from "@ctrd/core/tracing";
 import type { CallOptions, MethodName, RequestOf, ResponseOf, TtrpcClient } from "@ctrd/ttrpc";
 
 type TaskDefinition = typeof TaskV3;
@@ -17,6 +19,8 @@ type Method = MethodName<TaskDefinition>;
 export interface CallLimits {
   signal?: AbortSignal;
   timeoutMs?: number;
+  /** What the call is a part of, which the shim is told. */
+  span?: Span | undefined;
 }
 
 /**
@@ -45,7 +49,25 @@ export class TaskClient {
     request: RequestOf<TaskDefinition, K>,
     limits: CallLimits | CallContext = {},
   ): Promise<ResponseOf<TaskDefinition, K>> {
-    const options: CallOptions = { metadata: this.#metadata };
+    if (limits.span === undefined) return this.#call(method, request, limits, this.#metadata);
+    const span = limits.span.child(`${serviceName}/${method}`, "client", { "rpc.system": "ttrpc", "rpc.method": method });
+    try {
+      const answer = await this.#call(method, request, limits, withSpanOf(this.#metadata, span));
+      span.end();
+      return answer;
+    } catch (error) {
+      span.end(error);
+      throw error;
+    }
+  }
+
+  async #call<K extends Method>(
+    method: K,
+    request: RequestOf<TaskDefinition, K>,
+    limits: CallLimits | CallContext,
+    metadata: ReadonlyMap<string, readonly string[]>,
+  ): Promise<ResponseOf<TaskDefinition, K>> {
+    const options: CallOptions = { metadata };
     if (limits.signal !== undefined) options.signal = limits.signal;
     if ("timeoutMs" in limits && limits.timeoutMs !== undefined) options.timeoutMs = limits.timeoutMs;
     const probing = this.#version >= 3 && (method === "create" || method === "connect");
@@ -67,6 +89,17 @@ export class TaskClient {
     const definition = this.#version >= 3 ? TaskV3 : (TaskV2 as unknown as TaskDefinition);
     return this.connection.call<TaskDefinition, K>(definition, method, request, options);
   }
+}
+
+const serviceName = "containerd.task";
+
+function withSpanOf(
+  metadata: ReadonlyMap<string, readonly string[]>,
+  { context }: Span,
+): ReadonlyMap<string, readonly string[]> {
+  const more: [string, readonly string[]][] = [[traceparentHeader, [formatTraceparent(context)]]];
+  if (context.state !== "") more.push([tracestateHeader, [context.state]]);
+  return new Map([...metadata, ...more]);
 }
 
 /** Whether `error` tells that the connection to the shim is gone. */

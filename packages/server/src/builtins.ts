@@ -16,6 +16,7 @@ export const builtins: readonly PluginPackage[] = [
   { name: "@ctrd/image-verifier-bindir", load: () => import("@ctrd/image-verifier-bindir/plugin") },
   { name: "@ctrd/transfer", load: () => import("@ctrd/transfer/plugin") },
   { name: "@ctrd/restart-monitor", load: () => import("@ctrd/restart-monitor/plugin") },
+  { name: "@ctrd/tracing-otlp", load: () => import("@ctrd/tracing-otlp/plugin") },
   { name: "@ctrd/nri", load: () => import("@ctrd/nri/plugin") },
   { name: "@ctrd/cri", load: () => import("@ctrd/cri/plugin") },
   { name: "@ctrd/grpc", load: () => import("@ctrd/grpc/plugin") },

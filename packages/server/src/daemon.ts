@@ -246,6 +246,7 @@ class PluginDaemon implements ComposedDaemon {
     const isDebug = (): boolean => ["debug", "trace"].includes(this.config.table.debug.level);
     return {
       ...{ version, revision, address, ttrpcAddress, binary, timeouts },
+      logTraceId: table.debug.log_trace_id,
       streamProcessors: Object.entries(table.stream_processors).map(([id, settings]) => ({ id, ...settings })),
       get debug() {
         return isDebug();

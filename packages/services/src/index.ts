@@ -14,6 +14,7 @@
  * @module
  */
 export type {
+  ActiveCall,
   BoundService,
   CallOptions,
   ChannelOptions,

@@ -94,6 +94,8 @@ export interface DaemonInfo {
   readonly binary: string;
   /** Whether the log level is debug or trace now: a reload can change it. */
   readonly debug: boolean;
+  /** Whether log lines of calls name their trace. */
+  readonly logTraceId?: boolean;
   /** `[timeouts]` of the configuration, in milliseconds by name. */
   readonly timeouts: ReadonlyMap<string, number>;
   /** `[stream_processors]` of the configuration, in its order. */

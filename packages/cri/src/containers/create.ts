@@ -179,7 +179,7 @@ async function specOf(making: Making, config: ContainerConfig, root: string): Pr
     handler: handlerConfig(cri.config, metadata.runtimeHandler),
     recursiveReadOnlyMounts,
     volumesDirectory: join(root, "volumes"),
-    withRootfs: (use) => withMountedRootfs(cri.client, snapshotter, id, { signal: ctx.signal }, use),
+    withRootfs: (use) => withMountedRootfs(cri.client, snapshotter, id, { signal: ctx.signal, span: ctx.span }, use),
   });
 }
 

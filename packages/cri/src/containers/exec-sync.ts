@@ -28,7 +28,7 @@ export async function execSync(cri: Cri, ctx: CallContext, request: ExecSyncRequ
   const io = streams({ stdin: false, stdout, stderr });
   const process = await makeExec(cri, ctx, container, { cmd: request.cmd, tty: false, io });
   try {
-    await process.start({ signal: ctx.signal });
+    await process.start({ signal: ctx.signal, span: ctx.span });
     const { exitCode } = await endOf(process, ctx, Number(request.timeout));
     await drain(process, millisOf(cri.config.drain_exec_sync_io_timeout, 0));
     return { ...fitting(stdout.data, stderr.data), exitCode };

@@ -58,11 +58,11 @@ async function start(cri: Cri, ctx: CallContext, container: Container): Promise<
   if (io === undefined) throw internal(`container "${container.id}" has no streams`);
   const [output, record] = await Promise.all([
     openLog(cri, container),
-    cri.client.loadContainer(container.id, { signal: ctx.signal }),
+    cri.client.loadContainer(container.id, { signal: ctx.signal, span: ctx.span }),
   ]);
   let task: Task;
   try {
-    task = await record.newTask({ signal: ctx.signal, io: io.creator });
+    task = await record.newTask({ signal: ctx.signal, span: ctx.span, io: io.creator });
   } catch (error) {
     await output?.close();
     throw error;
@@ -71,7 +71,7 @@ async function start(cri: Cri, ctx: CallContext, container: Container): Promise<
   const memoryCgroup = await memoryCgroupOf(task.pid);
   try {
     await cri.nri.container(ctx, "startContainer", container);
-    await task.start({ signal: ctx.signal });
+    await task.start({ signal: ctx.signal, span: ctx.span });
   } catch (error) {
     await task.delete({ kill: true });
     await io.ended;

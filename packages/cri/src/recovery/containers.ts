@@ -18,7 +18,7 @@ import type { Cri } from "../store/cri.ts";
 import { kindLabel } from "../store/labels.ts";
 
 export async function recoverContainers(cri: Cri, ctx: CallContext): Promise<void> {
-  const records = await cri.client.containers([`labels."${kindLabel}"==container`], { signal: ctx.signal });
+  const records = await cri.client.containers([`labels."${kindLabel}"==container`], { signal: ctx.signal, span: ctx.span });
   await Promise.all(
     records.map(async (record) => {
       try {
@@ -41,7 +41,7 @@ async function recoverContainer(cri: Cri, ctx: CallContext, object: ContainerObj
     metadata,
     root,
     snapshotter: record.snapshotter,
-    user: userOf(await object.spec({ signal: ctx.signal })),
+    user: userOf(await object.spec({ signal: ctx.signal, span: ctx.span })),
     status: stored ?? { ...unknownStatus, createdAt: nanosOf(record.createdAt) },
   });
   container.io = new ContainerIo(metadata.config, state, cri.log);

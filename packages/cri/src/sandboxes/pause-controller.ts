@@ -85,7 +85,7 @@ export class PauseController implements SandboxController {
     const leased = withLease(ctx, id);
     try {
       const container = await this.#makeContainer(leased, metadata);
-      const task = await container.newTask({ signal: ctx.signal, io: nullIo });
+      const task = await container.newTask({ signal: ctx.signal, span: ctx.span, io: nullIo });
       await this.#startTask(ctx, task);
       this.#pauses.set(id, Promise.resolve(this.#watched(container, task)));
       return {
@@ -104,7 +104,7 @@ export class PauseController implements SandboxController {
 
   async #startTask(ctx: CallContext, task: Task): Promise<void> {
     try {
-      await task.start({ signal: ctx.signal });
+      await task.start({ signal: ctx.signal, span: ctx.span });
     } catch (error) {
       await task.delete({ kill: true });
       throw error;
@@ -131,7 +131,7 @@ export class PauseController implements SandboxController {
       netnsPath: metadata.netnsPath,
       ...(usernsPath === undefined ? {} : { usernsPath }),
       files,
-      withRootfs: (use) => withMountedRootfs(client, snapshotter, id, { signal: ctx.signal }, use),
+      withRootfs: (use) => withMountedRootfs(client, snapshotter, id, { signal: ctx.signal, span: ctx.span }, use),
     });
     metadata.processLabel = processLabel;
     const record = await client.services.containerService.create(ctx, {
@@ -165,7 +165,7 @@ export class PauseController implements SandboxController {
 
   async stop(ctx: CallContext, id: string): Promise<void> {
     const pause = await this.#find(id);
-    await pause.task?.kill("SIGKILL", { signal: ctx.signal, all: true }).catch((error: unknown) => {
+    await pause.task?.kill("SIGKILL", { signal: ctx.signal, span: ctx.span, all: true }).catch((error: unknown) => {
       if (!isKind(error, "not-found") && !isKind(error, "failed-precondition")) throw error;
     });
     await pause.exited;
@@ -208,7 +208,7 @@ export class PauseController implements SandboxController {
   ): Promise<{ timestamp: Timestamp | undefined; id: string; data: Any | undefined }> {
     const { task } = await this.#find(id);
     if (task === undefined) throw notFound(`metrics of pod sandbox "${id}": it does not run`);
-    return { id, ...(await task.metrics({ signal: ctx.signal })) };
+    return { id, ...(await task.metrics({ signal: ctx.signal, span: ctx.span })) };
   }
 
   async update(): Promise<void> {

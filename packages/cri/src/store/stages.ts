@@ -7,6 +7,7 @@ import type { CallContext } from "@ctrd/core/context";
 import { ContainerdError, kindOf, messageOf } from "@ctrd/core/errors";
 import { failpoints } from "@ctrd/core/failpoints";
 import type { Logger } from "@ctrd/core/log";
+import type { Span } from "@ctrd/core/tracing";
 import type { Reservation } from "./names.ts";
 
 /** An undo step. */
@@ -20,11 +21,12 @@ export class Stages {
   readonly #what: string;
   readonly #signal: AbortSignal;
   readonly #reservation: Reservation;
+  readonly #span: Span | undefined;
   readonly #undos: Undo[] = [];
 
   /** @param what object and operation, for messages */
   constructor(what: string, ctx: CallContext, reservation: Reservation) {
-    [this.#what, this.#signal, this.#reservation] = [what, ctx.signal, reservation];
+    [this.#what, this.#signal, this.#reservation, this.#span] = [what, ctx.signal, reservation, ctx.span];
   }
 
   /**
@@ -34,13 +36,16 @@ export class Stages {
    */
   async run<T>(stage: string, body: () => Promise<T>, undo?: (made: T) => Promise<unknown>): Promise<T> {
     this.#reservation.stage = stage;
+    const span = this.#span?.child(`cri ${stage}`);
     try {
       this.#signal.throwIfAborted();
       FAILPOINT: if (failpoints.on) await failpoints.at("cri.stage");
       const made = await body();
       if (undo !== undefined) this.#undos.push({ stage, undo: () => undo(made) });
+      span?.end();
       return made;
     } catch (error) {
+      span?.end(error);
       throw this.#report(stage, error);
     }
   }

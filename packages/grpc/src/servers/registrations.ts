@@ -2,6 +2,7 @@ import type { AnyRegistration, Registration } from "@ctrd/core/plugin";
 import { optional } from "@ctrd/core/plugin";
 import type { DaemonServer } from "@ctrd/core/services";
 import { ServerPlugin } from "@ctrd/core/services";
+import { TracerRef } from "@ctrd/core/tracing";
 import type { MetricsSource, SocketAddress } from "@ctrd/services";
 import { GrpcPlugin, MetricsPlugin, TtrpcPlugin } from "@ctrd/services";
 
@@ -29,16 +30,18 @@ const callMetrics: Registration<MetricsSource, CallMetricsConfig> = {
 const grpc: Registration<DaemonServer, GrpcServerConfig> = {
   type: ServerPlugin,
   id: "grpc",
-  requires: [GrpcPlugin, optional(MetricsPlugin)],
+  requires: [GrpcPlugin, optional(MetricsPlugin), optional(TracerRef)],
   config: grpcServerConfig,
   initFn(ic) {
     const services = ic.getAll(GrpcPlugin).flatMap((plugin) => plugin.services);
     const observer = ic.find(callMetricsRef);
+    const tracer = ic.find(TracerRef);
     return grpcServer(socketAddress(ic.config.address || ic.daemon.address, ic.config), services, {
       log: ic.log,
       maxReceiveBytes: ic.config.max_recv_message_size,
       maxSendBytes: ic.config.max_send_message_size,
       ...(observer === undefined ? {} : { observer }),
+      ...(tracer === undefined ? {} : { tracer, logTraceId: ic.daemon.logTraceId ?? false }),
     });
   },
 };

@@ -23,6 +23,7 @@ import type {
   SnapshotUsage,
 } from "@ctrd/core/snapshots";
 import { SnapshotKind } from "@ctrd/core/snapshots";
+import { traced } from "@ctrd/core/tracing";
 import { checkKeyPart } from "../db/keys.ts";
 import { KeyLocks } from "../db/key-locks.ts";
 import type { SnapshotRecord } from "../db/records.ts";
@@ -85,7 +86,9 @@ export class NamespacedSnapshotter implements Snapshotter {
   }
 
   async mounts(ctx: CallContext, key: string): Promise<Mount[]> {
-    return this.#scope.backend.mounts(ctx, this.#require(requireNamespace(ctx), key).backendKey);
+    const { backendKey } = this.#require(requireNamespace(ctx), key);
+    const { backend, name } = this.#scope;
+    return traced(ctx, "snapshot.mounts", { snapshotter: name }, (inner) => backend.mounts(inner, backendKey));
   }
 
   async prepare(ctx: CallContext, key: string, parent: string, options: PrepareOptions = {}): Promise<Mount[]> {
@@ -112,7 +115,9 @@ export class NamespacedSnapshotter implements Snapshotter {
     checkLabels(labels);
     const release = await this.#locks.acquire([`${namespace}\0${name}`, `${namespace}\0${key}`], ctx.signal);
     try {
-      await this.#commitLocked(ctx, namespace, { name, key, labels, parent: options.parent ?? "" });
+      await traced(ctx, "snapshot.commit", { snapshotter: this.#scope.name }, (inner) =>
+        this.#commitLocked(inner, namespace, { name, key, labels, parent: options.parent ?? "" }),
+      );
     } finally {
       release();
     }
@@ -177,7 +182,9 @@ export class NamespacedSnapshotter implements Snapshotter {
     checkLabels(labels);
     const release = await this.#locks.acquire([`${namespace}\0${key}`], ctx.signal);
     try {
-      return await createSnapshot(this.#scope, ctx, { namespace, kind, key, parent, labels });
+      return await traced(ctx, "snapshot.create", { snapshotter: this.#scope.name }, (inner) =>
+        createSnapshot(this.#scope, inner, { namespace, kind, key, parent, labels }),
+      );
     } finally {
       release();
     }

@@ -117,7 +117,7 @@ const debug = z.object({
     .default("info")
     .describe("trace, debug, info, warn, error, fatal or panic."),
   format: z.enum(["json", "text", ""]).default("json").describe("json, or text: one readable line."),
-  log_trace_id: z.boolean().default(false).describe("Log trace ids."),
+  log_trace_id: z.boolean().default(false).describe("Log lines of calls that are traced name their trace."),
 });
 
 const cgroup = z.object({ path: z.string().default("").describe("Cgroup for the daemon itself; not supported.") });

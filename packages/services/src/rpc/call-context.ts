@@ -1,29 +1,48 @@
 import type { CallContext } from "@ctrd/core/context";
 import type { Logger } from "@ctrd/core/log";
+import type { Span } from "@ctrd/core/tracing";
 import { leaseHeader, namespaceHeader, ttrpcNamespaceHeader } from "@ctrd/core/namespaces";
 import type { IncomingHttpHeaders } from "node:http2";
 import type { ServerStream } from "./server-stream.ts";
 
+/** What the context of an incoming call is made of. */
+export interface CallParts {
+  readonly log: Logger;
+  readonly span: Span | undefined;
+  /** Whether its log lines name its trace. */
+  readonly logTraceId: boolean;
+}
+
 /** The context of an incoming call. Signal and logger are made when they are first asked for. */
-export function serverContext(call: ServerStream, log: Logger): CallContext {
+export function serverContext(call: ServerStream, { log, span, logTraceId }: CallParts): CallContext {
   const { headers, path } = call;
   const namespace = firstValue(headers, namespaceHeader) || firstValue(headers, ttrpcNamespaceHeader);
   const lease = firstValue(headers, leaseHeader);
   let controller: AbortController | undefined;
   let child: Logger | undefined;
-  const ctx: { namespace: string; lease?: string; readonly signal: AbortSignal; readonly log: Logger } = {
+  const ctx: ServerContext = {
     namespace,
     get signal() {
       controller ??= cancellation(call);
       return controller.signal;
     },
     get log() {
-      child ??= log.child(namespace === "" ? { method: path } : { method: path, namespace });
+      child ??= log.child({
+        method: path,
+        ...(namespace === "" ? {} : { namespace }),
+        ...(span === undefined || !logTraceId ? {} : { trace_id: span.context.traceId, span_id: span.context.spanId }),
+      });
       return child;
     },
   };
   if (lease !== "") ctx.lease = lease;
+  if (span !== undefined) ctx.span = span;
   return ctx;
+}
+
+interface ServerContext extends Omit<CallContext, "lease" | "span"> {
+  lease?: string;
+  span?: Span;
 }
 
 function cancellation(call: ServerStream): AbortController {
@@ -34,7 +53,7 @@ function cancellation(call: ServerStream): AbortController {
 }
 
 /** The first value of a header; empty when there is none. HTTP/2 joins repeated headers with commas. */
-function firstValue(headers: IncomingHttpHeaders, name: string): string {
+export function firstValue(headers: IncomingHttpHeaders, name: string): string {
   const value = headers[name];
   if (typeof value !== "string") return "";
   const comma = value.indexOf(",");

@@ -1,5 +1,7 @@
 import type { CallContext } from "@ctrd/core/context";
 import { canceled, deadlineExceeded, kindOf } from "@ctrd/core/errors";
+import type { SpanAttributes } from "@ctrd/core/tracing";
+import { traced } from "@ctrd/core/tracing";
 import type { CallOptions as GrpcCallOptions, Client, ClientReadableStream, ServiceError } from "@grpc/grpc-js";
 import type { MessageCodec, MessageOf, MethodDefinition } from "./definition.ts";
 import { MessageQueue } from "./message-queue.ts";
@@ -52,7 +54,21 @@ export function clientMethod(client: Client, path: string, method: MethodDefinit
       serverStream(client, path, method, ctx, request, options);
   }
   return (ctx: CallContext, request: unknown, options?: CallOptions) =>
-    unary(client, path, method, ctx, request, options);
+    ctx.span === undefined
+      ? unary(client, path, method, ctx, request, options)
+      : traced(
+          ctx,
+          path.slice(1),
+          rpcAttributes(path),
+          (inner) => unary(client, path, method, inner, request, options),
+          "client",
+        );
+}
+
+/** What OpenTelemetry calls an RPC's service and method. */
+function rpcAttributes(path: string): SpanAttributes {
+  const [service = "", name = ""] = path.slice(1).split("/");
+  return { "rpc.system": "grpc", "rpc.service": service, "rpc.method": name };
 }
 
 const identity = (bytes: Buffer): Buffer => bytes;

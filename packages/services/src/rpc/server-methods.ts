@@ -1,8 +1,11 @@
 import type { CallContext } from "@ctrd/core/context";
 import { codeFromKind, internal, messageOf } from "@ctrd/core/errors";
 import type { Logger } from "@ctrd/core/log";
+import { namespaceHeader } from "@ctrd/core/namespaces";
+import type { Span, Tracer } from "@ctrd/core/tracing";
+import { parseTraceparent, traceparentHeader, tracestateHeader } from "@ctrd/core/tracing";
 import { asBuffer } from "./buffers.ts";
-import { serverContext } from "./call-context.ts";
+import { firstValue, serverContext } from "./call-context.ts";
 import type { MessageCodec, MethodDefinition, ServiceDefinition } from "./definition.ts";
 import { EncodedMessage } from "./encoded-message.ts";
 import { messageMemory } from "./message-memory.ts";
@@ -35,8 +38,26 @@ export interface ServedMethod {
   readonly handle: (ctx: CallContext, request: unknown) => Promise<unknown> & AsyncIterable<unknown>;
   /** Whether it is done with a message of the peer's stream when it asks for the next. */
   readonly borrows: boolean;
-  readonly log: Logger;
   readonly observer: RpcObserver | undefined;
+  readonly host: CallHost;
+}
+
+/** What all methods of a server share. */
+export interface CallHost {
+  readonly log: Logger;
+  readonly tracer: Tracer | undefined;
+  readonly logTraceId: boolean;
+  /** Calls that are under way. */
+  readonly active: Set<ActiveCall>;
+}
+
+/** A call that is under way. */
+export interface ActiveCall {
+  /** `/<service>/<method>` */
+  readonly path: string;
+  readonly namespace: string;
+  /** When it began, in milliseconds of `performance.now()`. */
+  readonly startedAt: number;
 }
 
 /** The shape of a method. */
@@ -47,18 +68,49 @@ export function methodShape(method: MethodDefinition): MethodShape {
 
 /** Runs one call to its end. It never rejects. */
 export async function runCall(method: ServedMethod, call: ServerStream): Promise<void> {
+  const { host } = method;
   const ended = observe(method);
-  const ctx = serverContext(call, method.log);
+  const span = host.tracer === undefined ? undefined : startSpan(host.tracer, method, call);
+  const ctx = serverContext(call, { log: host.log, span, logTraceId: host.logTraceId });
+  const active = { path: call.path, namespace: ctx.namespace, startedAt: performance.now() };
+  host.active.add(active);
   let status: WireStatus | undefined;
   try {
     if (method.definition.responseStream) await answerMany(method, ctx, call);
     else await answerOnce(method, ctx, call);
   } catch (error) {
     // A handler that fails because its peer left has not failed.
-    status = statusFromError(call.cancelReason ?? error, method.log);
+    status = statusFromError(call.cancelReason ?? error, host.log);
     call.finish(status);
   }
-  ended(status?.code ?? (call.cancelled ? codeFromKind("canceled") : 0));
+  host.active.delete(active);
+  const code = status?.code ?? (call.cancelled ? codeFromKind("canceled") : 0);
+  ended(code);
+  if (span !== undefined) endSpan(span, code, status);
+}
+
+function startSpan(tracer: Tracer, { service, definition }: ServedMethod, { headers }: ServerStream): Span {
+  const name = `${service.fullName}/${definition.name}`;
+  const parent = parseTraceparent(firstValue(headers, traceparentHeader), headerText(headers[tracestateHeader]));
+  const namespace = firstValue(headers, namespaceHeader);
+  return tracer.start(name, "server", parent, {
+    "rpc.system": "grpc",
+    "rpc.service": service.fullName,
+    "rpc.method": definition.name,
+    ...(namespace === "" ? {} : { "containerd.namespace": namespace }),
+  });
+}
+
+function headerText(value: string | string[] | undefined): string {
+  return value === undefined ? "" : value.toString();
+}
+
+/** Codes that are the server's fault: Unknown, DeadlineExceeded, Unimplemented, Internal, Unavailable, DataLoss. */
+const faults: ReadonlySet<number> = new Set([2, 4, 12, 13, 14, 15]);
+
+function endSpan(span: Span, code: number, status: WireStatus | undefined): void {
+  span.set({ "rpc.grpc.status_code": code });
+  span.end(status !== undefined && faults.has(code) ? new Error(status.details) : undefined);
 }
 
 async function answerOnce(method: ServedMethod, ctx: CallContext, call: ServerStream): Promise<void> {

@@ -1,5 +1,6 @@
 import type { Logger } from "@ctrd/core/log";
 import { silentLogger } from "@ctrd/core/log";
+import type { Tracer } from "@ctrd/core/tracing";
 import { once } from "node:events";
 import type { Http2Server, IncomingHttpHeaders, ServerHttp2Session, ServerHttp2Stream } from "node:http2";
 import { createServer } from "node:http2";
@@ -8,7 +9,7 @@ import { methodPath } from "./definition.ts";
 import { defaultMaxMessageBytes } from "./limits.ts";
 import type { ListenAddress } from "./listener.ts";
 import { describeAddress, listen } from "./listener.ts";
-import type { RpcObserver, ServedMethod } from "./server-methods.ts";
+import type { ActiveCall, CallHost, RpcObserver, ServedMethod } from "./server-methods.ts";
 import { methodShape, runCall } from "./server-methods.ts";
 import type { MessageLimits } from "./server-stream.ts";
 import { ServerStream } from "./server-stream.ts";
@@ -21,6 +22,10 @@ export interface RpcServerOptions {
   /** Largest answer in bytes; 16 MiB by default. */
   readonly maxSendBytes?: number;
   readonly observer?: RpcObserver;
+  /** Makes a span of every call; of the caller's, when it sends one. */
+  readonly tracer?: Tracer;
+  /** Whether log lines of calls name their trace. */
+  readonly logTraceId?: boolean;
 }
 
 /** A gRPC server. */
@@ -32,6 +37,8 @@ export interface RpcServer extends AsyncDisposable {
    * @throws ContainerdError `failed-precondition` when the address is in use, `invalid-argument` for a bad one
    */
   listen(address: ListenAddress): Promise<string>;
+  /** Calls that are under way. */
+  activeCalls(): readonly ActiveCall[];
   /** Stops accepting, lets calls end, and cancels what is left after `graceMs` milliseconds. */
   stop(graceMs: number): Promise<void>;
 }
@@ -51,7 +58,9 @@ const resetLimit = 0x7fff_ffff;
 /** Makes a server for `services`; {@link RpcServer.listen} starts it. */
 export function createRpcServer(services: readonly BoundService[], options: RpcServerOptions = {}): RpcServer {
   const log = options.log ?? silentLogger;
-  const methods = servedMethods(services, log, options.observer);
+  const { tracer, logTraceId = false } = options;
+  const host: CallHost = { log, tracer, logTraceId, active: new Set() };
+  const methods = servedMethods(services, host, options.observer);
   const limits = {
     maxReceiveBytes: options.maxReceiveBytes ?? defaultMaxMessageBytes,
     maxSendBytes: options.maxSendBytes ?? defaultMaxMessageBytes,
@@ -75,17 +84,23 @@ export function createRpcServer(services: readonly BoundService[], options: RpcS
   // A peer that breaks its connection is its own business; its calls see a cancellation.
   server.on("sessionError", (error) => log.debug({ err: error }, "connection failed"));
   server.on("stream", (stream, headers) => serveStream(methods, limits, stream, headers));
-  return new Http2RpcServer(server, sessions);
+  return new Http2RpcServer(server, sessions, host.active);
 }
 
 class Http2RpcServer implements RpcServer {
   readonly #server: Http2Server;
   readonly #sessions: ReadonlySet<ServerHttp2Session>;
+  readonly #active: ReadonlySet<ActiveCall>;
   #stopped: Promise<void> | undefined;
 
-  constructor(server: Http2Server, sessions: ReadonlySet<ServerHttp2Session>) {
+  constructor(server: Http2Server, sessions: ReadonlySet<ServerHttp2Session>, active: ReadonlySet<ActiveCall>) {
     this.#server = server;
     this.#sessions = sessions;
+    this.#active = active;
+  }
+
+  activeCalls(): readonly ActiveCall[] {
+    return [...this.#active];
   }
 
   async listen(address: ListenAddress): Promise<string> {
@@ -118,7 +133,7 @@ class Http2RpcServer implements RpcServer {
 
 type Methods = ReadonlyMap<string, ServedMethod>;
 
-function servedMethods(services: readonly BoundService[], log: Logger, observer: RpcObserver | undefined): Methods {
+function servedMethods(services: readonly BoundService[], host: CallHost, observer: RpcObserver | undefined): Methods {
   const methods = new Map<string, ServedMethod>();
   for (const { definition: service, handlers, borrowing } of services) {
     for (const [key, definition] of Object.entries(service.methods)) {
@@ -128,7 +143,7 @@ function servedMethods(services: readonly BoundService[], log: Logger, observer:
       if (methods.has(path)) throw new Error(`service ${service.fullName} is served twice`);
       const handle = handler.bind(handlers) as unknown as ServedMethod["handle"];
       const borrows = borrowing.has(key);
-      methods.set(path, { service, definition, shape: methodShape(definition), handle, borrows, log, observer });
+      methods.set(path, { service, definition, shape: methodShape(definition), handle, borrows, observer, host });
     }
   }
   return methods;
