@@ -4,7 +4,7 @@
  * @module
  */
 import type { Mount } from "@ctrd/core/records";
-import { mountAll, unmountAll } from "@ctrd/sys";
+import { mountAll, unmountAll, UnmountFlag } from "@ctrd/sys";
 import { mkdtemp, rmdir } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -26,7 +26,8 @@ export async function withMountedRootfs<T>(
     try {
       return await use(directory);
     } finally {
-      unmountAll(directory);
+      // A program that is being started has copies of the files that were open here, until it runs: busy for a moment.
+      unmountAll(directory, UnmountFlag.Detach);
     }
   } finally {
     await rmdir(directory);
