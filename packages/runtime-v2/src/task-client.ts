@@ -50,7 +50,10 @@ export class TaskClient {
     limits: CallLimits | CallContext = {},
   ): Promise<ResponseOf<TaskDefinition, K>> {
     if (limits.span === undefined) return this.#call(method, request, limits, this.#metadata);
-    const span = limits.span.child(`${serviceName}/${method}`, "client", { "rpc.system": "ttrpc", "rpc.method": method });
+    const span = limits.span.child(`${serviceName}/${method}`, "client", {
+      "rpc.system": "ttrpc",
+      "rpc.method": method,
+    });
     try {
       const answer = await this.#call(method, request, limits, withSpanOf(this.#metadata, span));
       span.end();
