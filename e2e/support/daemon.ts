@@ -74,8 +74,14 @@ export class Daemon {
     return this.#fixture.kill9();
   }
 
-  restart(): Promise<void> {
-    return this.#fixture.restart();
+  /** @param env added to its environment for this run */
+  restart(env?: Readonly<Record<string, string>>): Promise<void> {
+    return this.#fixture.restart(env);
+  }
+
+  /** How its process has ended; undefined while it runs. */
+  exitStatus(): string | undefined {
+    return this.#fixture.exitStatus();
   }
 
   /** A container id that no other test uses: shims and runc share directories between daemons. */

@@ -42,13 +42,13 @@ export async function killDaemon(h: Harness, plan: KillPlan): Promise<KillReport
 }
 
 /** An image whose pull takes a while: small layers, and one of many files. */
-async function layers(seed: number): ReturnType<typeof buildImage> {
+export async function layers(seed: number): ReturnType<typeof buildImage> {
   const small = [1, 2, 3].map((index) => ({ entries: [{ path: `file-${index}`, data: `${seed} ${index}` }] }));
   return buildImage({ layers: [...small, { manyFiles: { count: 300, totalBytes: 4_000_000, seed } }] });
 }
 
 /** What is wrong when no work runs and all are cleaned up. */
-async function leftOver(h: Harness, before: readonly string[]): Promise<string[]> {
+export async function leftOver(h: Harness, before: readonly string[]): Promise<string[]> {
   await withClient(h.daemon, collect);
   let difference: string[] = [];
   await until("nothing is left over", async () => {
@@ -72,7 +72,7 @@ async function collect(client: Client): Promise<void> {
 }
 
 /** Everything that the daemon has, in its records, on the disk and in the machine, one line each. */
-async function inventory(h: Harness): Promise<string[]> {
+export async function inventory(h: Harness): Promise<string[]> {
   const { daemon } = h;
   const content = join(daemon.root, "io.containerd.content.v1.content");
   const lines = await withClient(daemon, async (client) => {

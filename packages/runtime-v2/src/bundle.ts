@@ -118,6 +118,7 @@ export class Bundle {
    */
   async delete(): Promise<void> {
     const rootfs = this.file(BundleFile.rootfs);
+    FAILPOINT: if (failpoints.on) await failpoints.at("bundle.unmount");
     await unmountBelow(rootfs);
     const removed = removedBundlePath(this.#dirs, this.namespace, this.id);
     try {

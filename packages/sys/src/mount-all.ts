@@ -5,6 +5,7 @@
  */
 import { spawnSync } from "node:child_process";
 import { readlinkSync } from "node:fs";
+import { failpoints } from "@ctrd/core/failpoints";
 import { unavailable } from "@ctrd/core/errors";
 import type { Mount } from "@ctrd/core/records";
 import { AT_FDCWD, close, openat, openat2, ResolveFlag } from "./at.ts";
@@ -71,6 +72,7 @@ function mountInside(one: Mount, root: string): string {
 }
 
 function mountOne(one: Mount, target: string): void {
+  FAILPOINT: if (failpoints.on) failpoints.hit("mount");
   const helper = /^(fuse3?)\.(.+)$/.exec(one.type);
   if (helper !== null) return mountWithHelper(`mount.${helper[1]}`, helper[2] ?? "", one, target);
   const options = parseMountOptions(one.options);

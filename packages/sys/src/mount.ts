@@ -1,4 +1,3 @@
-import { failpoints } from "@ctrd/core/failpoints";
 import { hasErrno } from "./errno.ts";
 import { check, cPath, native } from "./native.ts";
 
@@ -11,7 +10,6 @@ const nativeUnmount = native("umount2", "int", ["const char *", "int"]);
  * @throws SysError with the target in its message
  */
 export function mount(source: string, target: string, fstype = "", flags = 0, data = ""): void {
-  FAILPOINT: if (failpoints.on) failpoints.hit("mount");
   const from = cPath(source, "mount");
   const result = nativeMount(from, cPath(target, "mount"), cPath(fstype, "mount"), flags, cPath(data, "mount"));
   check(result, "mount", target);
@@ -19,7 +17,6 @@ export function mount(source: string, target: string, fstype = "", flags = 0, da
 
 /** `umount2(2)`: unmounts what was mounted last at `target`. `flags` are of `UnmountFlag`. */
 export function unmount(target: string, flags = 0): void {
-  FAILPOINT: if (failpoints.on) failpoints.hit("unmount");
   check(nativeUnmount(cPath(target, "umount2"), flags), "umount2", target);
 }
 

@@ -5,6 +5,7 @@
  */
 import { setTimeout as sleep } from "node:timers/promises";
 import { createRandom } from "../fixtures/generated-files.ts";
+import { describe, endsWithin, usualPatienceMs } from "./ends-within.ts";
 import { Ledger } from "./ledger.ts";
 
 /** What the runner needs of a daemon; `TestDaemon` of the fixtures has it. */
@@ -72,8 +73,6 @@ export async function killAnywhere(options: KillAnywhereOptions): Promise<KillRe
   for (let kill = 1; kill <= options.kills; kill++) await runner.kill(kill);
   return runner.report();
 }
-
-const usualPatienceMs = 30_000;
 
 interface Attempt {
   readonly work: KillWork;
@@ -202,20 +201,4 @@ class Runner {
   #message(problems: readonly string[]): string {
     return `seed ${this.#options.seed}, ${this.#where}:\n  ${problems.join("\n  ")}`;
   }
-}
-
-/** Whether it has ended in time. @throws what it throws */
-async function endsWithin(work: Promise<unknown>, ms: number): Promise<boolean> {
-  const giveUp = new AbortController();
-  const late = sleep(ms, false, { signal: giveUp.signal });
-  late.catch(() => undefined); // given up when the work has ended
-  try {
-    return await Promise.race([work.then(() => true), late]);
-  } finally {
-    giveUp.abort();
-  }
-}
-
-function describe(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
 }

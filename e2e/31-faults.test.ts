@@ -1,0 +1,124 @@
+/** Issue 6, Shows 1: "Faults to survive" (docs/faults.md has the table); kills at each failpoint of what a daemon does. */
+import { afterAll, beforeAll, expect } from "vitest";
+import { killAtPoints, Ledger } from "@ctrd/testkit/faults";
+import { pushImage } from "@ctrd/testkit/fixtures";
+import { openHarness, type Harness } from "./support/harness.ts";
+import { inventory, layers, leftOver } from "./support/kill-bench.ts";
+import { endContainer, killWorks, startContainer, withClient } from "./support/kill-works.ts";
+import { ctrdTest } from "./support/peers.ts";
+
+let h: Harness;
+let before: string[];
+let works: Map<string, ReturnType<typeof killWorks>[number]>;
+const ledger = new Ledger();
+let runsOn: string;
+
+beforeAll(async () => {
+  h = await openHarness("faults");
+  const pulled = await pushImage(h.registry, "e2e/pulled", "1", await layers(1));
+  const transferred = await pushImage(h.registry, "e2e/transferred", "1", await layers(2));
+  const { daemon, image } = h;
+  works = new Map(killWorks({ daemon, image, pulled, transferred }).map((work) => [work.name, work]));
+  runsOn = daemon.id("on");
+  await withClient(daemon, (client) => startContainer(daemon, client, runsOn, image, ledger));
+  before = await inventory(h);
+});
+afterAll(async () => {
+  await h?.daemon.restart();
+  await withClient(h.daemon, (client) => endContainer(client, runsOn, ledger));
+  await h?.close();
+});
+
+async function kill(name: string, points: readonly string[]): Promise<void> {
+  const work = works.get(name);
+  if (work === undefined) throw new Error(`no work "${name}"`);
+  const progress = (line: string): void => void (process.env["VERBOSE"] && process.stderr.write(`${line}\n`));
+  await killAtPoints({ daemon: h.daemon, work, points, ledger, settled: () => leftOver(h, before), progress });
+  expect(ledger.size).toBeGreaterThan(0);
+}
+
+ctrdTest(
+  "6.1: kill -9 at any moment of pull",
+  async () => {
+    await kill("pull by Transfer", [
+      "registry.request",
+      "registry.read",
+      "content.ingest",
+      "content.write",
+      "content.sync",
+      "content.rename",
+      "content.sync-directory",
+      "content.published",
+      "content.record",
+      "metadata.commit=4*off->kill",
+      "database.written=9*off->kill",
+      "snapshot.fill",
+      "snapshot.rename",
+      "snapshot.record",
+      "diff.apply",
+      "unpack.commit",
+      "snapshot.commit",
+      "snapshot.record-commit",
+      "pull.record",
+      "events.publish",
+    ]);
+  },
+  120_000,
+);
+
+ctrdTest(
+  "6.1: kill -9 at any moment of commit and prepare",
+  async () => {
+    await kill("write content", [
+      "content.write=5*off->kill",
+      "content.rename=2*off->kill",
+      "content.record=3*off->kill",
+    ]);
+    await kill("prepare, commit and remove snapshots", [
+      "snapshot.fill",
+      "snapshot.rename",
+      "snapshot.record",
+      "snapshot.commit",
+      "snapshot.record-commit=1*off->kill",
+      "database.written=20*off->kill",
+    ]);
+  },
+  120_000,
+);
+
+ctrdTest(
+  "6.1: kill -9 at any moment of create and delete",
+  async () => {
+    await kill("run and delete a container", [
+      "snapshot.record",
+      "bundle.create",
+      "shim.start",
+      "shim.connect",
+      "shim.create",
+      "shim.created",
+      "shim.start-process",
+      "shim.delete",
+      "shim.deleted",
+      "bundle.remove",
+      "bundle.unmount",
+    ]);
+  },
+  120_000,
+);
+
+ctrdTest(
+  "6.1: kill -9 at any moment of GC",
+  async () => {
+    await kill("collect what a lease held", [
+      "lease.delete",
+      "gc.mark",
+      "gc.sweep",
+      "gc.clean",
+      "gc.remove",
+      "content.delete",
+      "snapshot.remove",
+      "snapshot.remove-directory",
+    ]);
+  },
+  120_000,
+);
