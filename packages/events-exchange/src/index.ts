@@ -1,5 +1,5 @@
 /**
- * The event exchange: publish, forward and subscribe inside one process.
+ * The event exchange: publish, forward and subscribe inside one process, and the durable history of what was published.
  *
  * ```ts
  * const events = createEventExchange();
@@ -11,5 +11,7 @@
  */
 export type { EventExchange } from "./exchange.ts";
 export { createEventExchange, defaultLimits } from "./exchange.ts";
+export { EventHistory } from "./history/history.ts";
+export type { HistoryLimits } from "./history/segments.ts";
 export type { SubscriptionLimits } from "./subscription.ts";
 export { checkTopic } from "./topic.ts";

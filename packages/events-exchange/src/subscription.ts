@@ -17,6 +17,7 @@ export class Subscription implements AsyncIterableIterator<Envelope> {
   /** Index of the next envelope: shifting a long array for every event would be quadratic. */
   #head = 0;
   #bytes = 0;
+  #lastRead: Envelope | undefined;
   #ended = false;
   #failure: Error | undefined;
   #waiters: { resolve: (result: IteratorResult<Envelope>) => void; reject: (error: Error) => void }[] = [];
@@ -31,6 +32,7 @@ export class Subscription implements AsyncIterableIterator<Envelope> {
     if (this.#ended) return;
     const waiter = this.#waiters.shift();
     if (waiter !== undefined) {
+      this.#lastRead = envelope;
       waiter.resolve({ done: false, value: envelope });
       return;
     }
@@ -38,20 +40,27 @@ export class Subscription implements AsyncIterableIterator<Envelope> {
     this.#bytes += envelope.event?.value.length ?? 0;
     const waiting = this.#queue.length - this.#head;
     if (waiting <= this.#limits.maxEvents && this.#bytes <= this.#limits.maxBytes) return;
+    const after = this.#lastRead?.sequence;
+    const again = after === undefined ? "" : ` (where a history is kept: after ${after})`;
     this.#failure = resourceExhausted(
-      `event subscription ended: its reader is ${waiting} events (${this.#bytes} bytes) behind; ` +
-        "read faster or narrow the filters, then subscribe again",
+      `event subscription ended: its reader is ${waiting} events (${this.#bytes} bytes) behind, and they were dropped; ` +
+        `read faster or narrow the filters, then subscribe again${again}`,
     );
     this.end();
   }
 
   /** Ends it; what waits is dropped. */
   end(): void {
-    if (this.#ended) return;
-    this.#ended = true;
     this.#queue = [];
     this.#head = 0;
     this.#bytes = 0;
+    this.finish();
+  }
+
+  /** Ends it; what waits can still be read. */
+  finish(): void {
+    if (this.#ended) return;
+    this.#ended = true;
     for (const waiter of this.#waiters.splice(0)) waiter.resolve({ done: true, value: undefined });
     this.#onEnd(this);
   }
@@ -82,6 +91,7 @@ export class Subscription implements AsyncIterableIterator<Envelope> {
 
   #advance(envelope: Envelope): void {
     this.#head++;
+    this.#lastRead = envelope;
     this.#bytes -= envelope.event?.value.length ?? 0;
     if (this.#head * 2 < this.#queue.length) return;
     this.#queue = this.#queue.slice(this.#head);

@@ -4,7 +4,7 @@ import type { RpcChannel } from "../rpc/index.ts";
 
 /**
  * The event service behind an Events service. A subscription is on its way to the server when `subscribe` returns, so
- * what is published later over the same channel is in it.
+ * what is published later over the same channel is in it. A containerd passes over a replay.
  */
 export function proxyEvents(channel: RpcChannel): EventService {
   const client = channel.client(EventsDefinition);
@@ -15,7 +15,8 @@ export function proxyEvents(channel: RpcChannel): EventService {
     async forward(ctx, envelope) {
       await client.forward(ctx, { envelope });
     },
-    subscribe: (ctx, filters) => untilAborted(ctx.signal, client.subscribe(ctx, { filters: [...filters] })),
+    subscribe: (ctx, filters, replay) =>
+      untilAborted(ctx.signal, client.subscribe(ctx, { filters: [...filters], ...replay })),
   };
 }
 

@@ -15,6 +15,6 @@ export function serveEvents(events: EventService): BoundService {
       await events.forward(ctx, required(request.envelope, "envelope"));
       return {};
     },
-    subscribe: (ctx, request) => events.subscribe(ctx, request.filters),
+    subscribe: (ctx, { filters, since, after, until }) => events.subscribe(ctx, filters, { since, after, until }),
   });
 }

@@ -43,7 +43,9 @@ export function deliveryTests(withEvents: WithEvents): void {
       const envelope = { timestamp: { seconds: 5n, nanos: 123_456_789 }, namespace: "of-shim", topic: "/x", event };
       // Forwarding needs no namespace of the call: the envelope has one.
       await events.forward(withNamespace(ctx, ""), envelope);
-      expectSame(await take(all, 1), [envelope]);
+      const [got] = await take(all, 1);
+      // Its place among the others is the service's to give.
+      expectSame({ ...got, sequence: undefined }, { ...envelope, sequence: undefined });
     }),
   );
 
