@@ -28,6 +28,12 @@ export const ctdDecoder: string = process.env["CTRD_CTD_DECODER"] ?? `${reposito
 /** A plugin of NRI for tests that tools/setup-host.sh builds: packages/nri/test/plugin. */
 export const nriPlugin: string = `${repository}/.host/bin/nri-plugin`;
 
+/** A collector of traces that tools/setup-host.sh builds: packages/tracing-otlp/test/sink. */
+export const otlpSink: string = `${repository}/.host/bin/otlp-sink`;
+
+/** containerd's shim 2.x with traces switched on when it is built, as tools/setup-host.sh does. */
+export const tracedShim: string = `${repository}/.host/bin/containerd-shim-traced`;
+
 const remedies: Record<string, string> = {
   ctr: "apt-get install containerd",
   "containerd-shim-runc-v2": "apt-get install containerd",
@@ -42,6 +48,8 @@ const remedies: Record<string, string> = {
   [ctr2]: "tools/setup-host.sh, or set CTRD_CTR2",
   [nerdctl]: "tools/setup-host.sh, or set CTRD_NERDCTL",
   [nriPlugin]: "tools/setup-host.sh",
+  [otlpSink]: "tools/setup-host.sh",
+  [tracedShim]: "tools/setup-host.sh",
   [crictl]: "tools/setup-host.sh, or set CTRD_CRICTL",
   [ctdDecoder]: "tools/setup-host.sh, or set CTRD_CTD_DECODER",
   skopeo: "apt-get install skopeo",

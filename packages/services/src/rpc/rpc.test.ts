@@ -6,6 +6,7 @@ import type { Envelope } from "@ctrd/core/events";
 import { ContainerdError, notFound, unavailable } from "@ctrd/core/errors";
 import type { Logger } from "@ctrd/core/log";
 import { silentLogger } from "@ctrd/core/log";
+import type { Span, Tracer } from "@ctrd/core/tracing";
 import { mkdtemp, rm } from "node:fs/promises";
 import { connect as connectHttp2, constants } from "node:http2";
 import { connect } from "node:net";
@@ -62,6 +63,32 @@ describe("unary calls", () => {
     await serveVersionBy(async (ctx) => ({ version: ctx.namespace, revision: ctx.lease ?? "none" }));
     expect(await ask(createContext({ namespace: "a", lease: "l" }))).toEqual({ version: "a", revision: "l" });
     expect(await ask()).toEqual({ version: "", revision: "none" });
+  });
+
+  it("carry the span, and are spans themselves where there is a tracer", async () => {
+    const parents: unknown[] = [];
+    const ended: unknown[] = [];
+    const span = (traceId: string, spanId: string): Span => ({
+      context: { traceId, spanId, sampled: true, state: "x=y" },
+      child: (name, kind) => (ended.push([name, kind]), span(traceId, "2".repeat(16))),
+      set: (attributes) => void ended.push(attributes),
+      end: (error) => void ended.push(error),
+    });
+    const tracer: Tracer = {
+      start(name, kind, parent, attributes) {
+        parents.push([name, kind, parent, attributes?.["containerd.namespace"]]);
+        return span(parent?.traceId ?? "a".repeat(32), "3".repeat(16));
+      },
+    };
+    await serveVersionBy(async (ctx) => ({ version: ctx.span?.context.spanId ?? "none", revision: "" }), { tracer });
+    const method = "containerd.services.version.v1.Version/Version";
+    const outer = span("1".repeat(32), "1".repeat(16));
+    expect((await ask(createContext({ namespace: "n", span: outer }))).version).toBe("3".repeat(16));
+    const parent = { traceId: "1".repeat(32), spanId: "2".repeat(16), sampled: true, state: "x=y" };
+    expect(parents).toEqual([[method, "server", parent, "n"]]);
+    await expect.poll(() => ended).toEqual([[method, "client"], { "rpc.grpc.status_code": 0 }, undefined, undefined]);
+    await ask();
+    expect(parents[1]).toEqual([method, "server", undefined, undefined]);
   });
 
   it("carry errors: kind, full message, its kind's text once", async () => {
