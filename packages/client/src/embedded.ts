@@ -11,6 +11,7 @@ import { LeasePlugin } from "@ctrd/core/leases";
 import { MetadataPlugin } from "@ctrd/core/metadata";
 import type { PluginRef, PluginType } from "@ctrd/core/plugin";
 import { pluginRef } from "@ctrd/core/plugin";
+import { PullsPlugin } from "@ctrd/core/pulls";
 import { SandboxStorePlugin } from "@ctrd/core/sandboxes";
 import {
   ContainersService,
@@ -65,6 +66,7 @@ function daemonServices(daemon: EmbeddedDaemon): ServiceSource {
     imageService: () => one(ImagesService),
     leasesService: () => only(LeasePlugin),
     namespaceService: () => one(NamespacesService),
+    pullService: () => only(PullsPlugin),
     snapshotters: () => one(SnapshotsService),
     taskService: () => one(TasksService),
     // A client in the daemon's process pulls into its stores just as directly.

@@ -11,6 +11,7 @@ import type { EventService } from "@ctrd/core/events";
 import type { IntrospectionService } from "@ctrd/core/introspection";
 import type { LeaseManager } from "@ctrd/core/leases";
 import type { NamespaceStore } from "@ctrd/core/namespaces";
+import type { PullService } from "@ctrd/core/pulls";
 import type { SandboxStore } from "@ctrd/core/sandboxes";
 import type { ImageService } from "@ctrd/core/services";
 import type { Snapshotter, SnapshotterLookup } from "@ctrd/core/snapshots";
@@ -31,6 +32,8 @@ export interface ClientServices {
   readonly imageService: ImageService;
   readonly leasesService: LeaseManager;
   readonly namespaceService: NamespaceStore;
+  /** Pulls that run in the daemon; ctrd alone has it. */
+  readonly pullService: PullService;
   readonly snapshotters: SnapshotterLookup;
   readonly taskService: TaskService;
   readonly transferService: TransferClient;
@@ -104,6 +107,10 @@ class JoinedServices implements ClientServices {
 
   get namespaceService(): NamespaceStore {
     return this.#get("namespaceService");
+  }
+
+  get pullService(): PullService {
+    return this.#get("pullService");
   }
 
   get snapshotters(): SnapshotterLookup {

@@ -9,6 +9,7 @@ import { fromDaemon } from "@ctrd/client";
 import { workingVerifiers } from "@ctrd/core/image-verifier";
 import type { InitContext } from "@ctrd/core/plugin";
 import { pluginRef } from "@ctrd/core/plugin";
+import { PullsPlugin } from "@ctrd/core/pulls";
 import type { SandboxController } from "@ctrd/core/sandboxes";
 import { PodSandboxPlugin, SandboxControllerPlugin } from "@ctrd/core/sandboxes";
 import { SnapshotPlugin } from "@ctrd/core/snapshots";
@@ -27,7 +28,7 @@ import { criNamespace } from "./store/cri.ts";
 
 /** The images of the plugin `images`. */
 export async function openImages(ic: InitContext<ImagesConfig>): Promise<CriImages> {
-  return openCriImages(criClient(ic), ic.config);
+  return openCriImages(criClient(ic), ic.config, ic.getAll(PullsPlugin)[0]);
 }
 
 /** The controller of the plugin `podsandbox`. */

@@ -1,5 +1,6 @@
 import type { AnyRegistration, Registration } from "@ctrd/core/plugin";
 import { optional } from "@ctrd/core/plugin";
+import { PullsPlugin } from "@ctrd/core/pulls";
 import type { SandboxController } from "@ctrd/core/sandboxes";
 import { PodSandboxPlugin, SandboxControllerPlugin } from "@ctrd/core/sandboxes";
 import { RuntimePlugin } from "@ctrd/core/tasks";
@@ -26,7 +27,7 @@ const runtime: Registration<unknown, RuntimeConfig> = {
 
 const images: Registration<unknown, ImagesConfig> = {
   ...CriImagesPlugin,
-  requires: clientServices,
+  requires: [...clientServices, optional(PullsPlugin)],
   config: imagesConfig,
   initFn: (ic): CriImagesOpener => ({ images: deferred(async () => (await import("./in-process.ts")).openImages(ic)) }),
 };

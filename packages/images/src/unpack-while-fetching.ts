@@ -6,6 +6,7 @@
 import type { CallContext } from "@ctrd/core/context";
 import type { ImageDescriptor } from "./descriptors.ts";
 import { readRootfs } from "./documents.ts";
+import { contentName } from "./fetch.ts";
 import type { ImageHandler } from "./handlers.ts";
 import { isConfigType, isLayerType, isManifestType } from "./media-types.ts";
 import type { PlatformMatcher } from "./platforms.ts";
@@ -95,6 +96,7 @@ export class UnpackWhileFetching {
   ): void {
     for (const layer of layers.slice(layers.indexOf(first))) {
       if (fetching.has(layer.digest)) continue;
+      this.#options.progress?.({ stage: "waiting", name: contentName(layer), descriptor: layer });
       const fetch = together.run(async (ctx) => {
         await this.#turns.run(() => {
           ctx.signal.throwIfAborted();

@@ -14,6 +14,7 @@ export const builtins: readonly PluginPackage[] = [
   { name: "@ctrd/diff-walking", load: () => import("@ctrd/diff-walking/plugin") },
   { name: "@ctrd/runtime-v2", load: () => import("@ctrd/runtime-v2/plugin") },
   { name: "@ctrd/image-verifier-bindir", load: () => import("@ctrd/image-verifier-bindir/plugin") },
+  { name: "@ctrd/pull-progress", load: () => import("@ctrd/pull-progress/plugin") },
   { name: "@ctrd/transfer", load: () => import("@ctrd/transfer/plugin") },
   { name: "@ctrd/restart-monitor", load: () => import("@ctrd/restart-monitor/plugin") },
   { name: "@ctrd/tracing-otlp", load: () => import("@ctrd/tracing-otlp/plugin") },

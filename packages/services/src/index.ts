@@ -76,6 +76,8 @@ export { proxyLeases } from "./leases/proxy.ts";
 export { serveLeases } from "./leases/serve.ts";
 export { proxyNamespaces } from "./namespaces/proxy.ts";
 export { serveNamespaces } from "./namespaces/serve.ts";
+export { proxyPulls } from "./pulls/proxy.ts";
+export { servePulls } from "./pulls/serve.ts";
 export { proxySandboxController } from "./sandboxes/controller-proxy.ts";
 export { anySandboxController, sandboxControllerLookup } from "./sandboxes/controller-lookup.ts";
 export type { SandboxControllerLookup } from "./sandboxes/controller-lookup.ts";

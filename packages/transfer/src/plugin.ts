@@ -3,6 +3,7 @@ import { LeasePlugin } from "@ctrd/core/leases";
 import { MetadataPlugin } from "@ctrd/core/metadata";
 import type { AnyRegistration, Registration } from "@ctrd/core/plugin";
 import { optional } from "@ctrd/core/plugin";
+import { PullsPlugin } from "@ctrd/core/pulls";
 import { DiffService } from "@ctrd/core/services";
 import { StreamingPlugin } from "@ctrd/core/streaming";
 import type { TransferService } from "@ctrd/core/transfer";
@@ -17,7 +18,14 @@ import { grpcStreaming, streaming } from "./streaming-plugins.ts";
 const transfer: Registration<TransferService, TransferConfig> = {
   type: TransferPlugin,
   id: "local",
-  requires: [LeasePlugin, MetadataPlugin, DiffService, StreamingPlugin, optional(ImageVerifierPlugin)],
+  requires: [
+    LeasePlugin,
+    MetadataPlugin,
+    DiffService,
+    StreamingPlugin,
+    optional(ImageVerifierPlugin),
+    optional(PullsPlugin),
+  ],
   config: transferConfig,
   initFn(ic) {
     const { content, images, snapshotters } = ic.get(MetadataPlugin);
@@ -33,6 +41,7 @@ const transfer: Registration<TransferService, TransferConfig> = {
       maxConcurrentUploads: ic.config.max_concurrent_uploaded_layers,
       defaultSnapshotter: ic.config.default_snapshotter,
       verifiers: workingVerifiers(ic),
+      pulls: ic.getAll(PullsPlugin)[0],
     });
   },
 };

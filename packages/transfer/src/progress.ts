@@ -76,7 +76,7 @@ export class ProgressReporter {
     const known = this.#contents.get(name);
     // How much of a layer is extracted nobody tells; that it is under way is told at every tick.
     const begun = event === "waiting" || event === "extracting" ? 0n : descriptor.size;
-    const now: Known = { descriptor, parents, event, offset: offset ?? begun, served, changed: true };
+    const now: Known = { descriptor, parents, event, offset: offset ?? begun, served, changed: event !== "waiting" };
     if (known === undefined && event !== "already exists") {
       this.#report(name, { ...now, event: "waiting", offset: 0n });
     }

@@ -11,8 +11,9 @@ import { failedPrecondition, invalidArgument, messageOf, notFound, notImplemente
 import type { ImageVerifier } from "@ctrd/core/image-verifier";
 import type { Image } from "@ctrd/core/images";
 import { hostPlatform } from "@ctrd/core/platforms";
+import type { PullTracker } from "@ctrd/core/pulls";
 import type { Any, Descriptor } from "@ctrd/core/records";
-import type { Resolver } from "@ctrd/core/remotes";
+import type { ProgressListener, Resolver } from "@ctrd/core/remotes";
 import type { StreamManager } from "@ctrd/core/streaming";
 import type { TransferOptions, TransferService } from "@ctrd/core/transfer";
 import { typeName } from "@ctrd/core/typeurl";
@@ -42,6 +43,8 @@ export interface TransferParts extends PullStores {
   defaultSnapshotter: string;
   /** Asked before a pull, by name. */
   verifiers: ReadonlyMap<string, ImageVerifier>;
+  /** Follows pulls. */
+  pulls?: PullTracker | undefined;
 }
 
 /** Makes the transfer service. */
@@ -96,6 +99,27 @@ class LocalTransfer implements TransferService {
     store: ImageStoreMessage,
     progress: ProgressReporter,
   ): Promise<void> {
+    const { pulls } = this.#parts;
+    if (pulls === undefined) return this.#pullFrom(ctx, registry, store, progress, progress.listener);
+    const [unpack, ...more] = store.unpacks;
+    const snapshotter = unpack === undefined || more.length > 0 ? "" : this.#unpackOf(unpack).snapshotter;
+    const start = { reference: registry.reference, client: "transfer", snapshotter };
+    return pulls.follow(ctx, start, (followed) => {
+      const both: ProgressListener = (told) => {
+        followed(told);
+        progress.listener(told);
+      };
+      return this.#pullFrom(ctx, registry, store, progress, both);
+    });
+  }
+
+  async #pullFrom(
+    ctx: CallContext,
+    registry: OCIRegistry,
+    store: ImageStoreMessage,
+    progress: ProgressReporter,
+    listener: ProgressListener,
+  ): Promise<void> {
     const { reference } = registry;
     const where = `OCI Registry (${reference})`;
     const resolver = await resolverFor(ctx, registry, this.#parts.streams, this.#parts.hostsDirectories);
@@ -123,13 +147,13 @@ class LocalTransfer implements TransferService {
         manifestLimit: store.manifestLimit,
         maxConcurrentDownloads: this.#parts.maxConcurrentDownloads,
         imageHandlerWrapper: progress.wrapper(store.name === "" ? reference : store.name),
-        progress: progress.listener,
+        progress: listener,
         verifiers: this.#parts.verifiers,
         ...(overlapped === undefined ? {} : { unpack: overlapped }),
       });
       if (target === undefined) return;
       if (overlapped === undefined && unpack !== undefined) {
-        await this.#unpackAll(leased, target, [unpack, ...moreUnpacks], progress);
+        await this.#unpackAll(leased, target, [unpack, ...moreUnpacks], listener);
       }
       for (const name of names.slice(1)) {
         await storeImage(leased, this.#parts.images, name, target, extraLabels(store));
@@ -148,7 +172,7 @@ class LocalTransfer implements TransferService {
     ctx: CallContext,
     target: Descriptor,
     unpacks: readonly Unpack[],
-    progress: ProgressReporter,
+    progress: ProgressListener,
   ): Promise<void> {
     for (const { snapshotter, platform } of unpacks) {
       await unpackImage(ctx, target, platform, {
@@ -156,7 +180,7 @@ class LocalTransfer implements TransferService {
         applier: this.#parts.applier,
         snapshotter: this.#parts.snapshotters.get(snapshotter),
         snapshotterName: snapshotter,
-        progress: progress.listener,
+        progress,
       });
     }
   }

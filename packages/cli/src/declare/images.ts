@@ -40,7 +40,8 @@ export function parseCount(text: string): number {
 }
 
 function declarePull(program: Command): void {
-  const command = declare(program, "pull <image>", "get an image from a registry and unpack it")
+  const command = declare(program, "pull [image]", "get an image from a registry and unpack it")
+    .option("--watch", "pull nothing: show the pulls that the daemon does for anybody, of the image or all")
     .option("--platform <platform...>", "as linux/arm64; by default what runs here")
     .option("--all-platforms", "everything that the registry has")
     .option("--no-unpack", "only fetch it")
@@ -50,9 +51,14 @@ function declarePull(program: Command): void {
   registryFlags(command)
     .option("-q, --quiet", "print only the name")
     .option("--json", "print progress as JSON lines")
-    .action((image: string, flags: PullFlags) =>
-      withSession(command, async (session) => (await import("../images/pull.ts")).pull(session, image, flags)),
-    );
+    .action((image: string | undefined, flags: PullFlags & { watch?: boolean }) => {
+      if (flags.watch !== true && image === undefined) command.error("error: missing required argument 'image'");
+      return withSession(command, async (session) => {
+        if (image === undefined || flags.watch === true) {
+          await (await import("../images/watch-pulls.ts")).watchPulls(session, image, flags);
+        } else await (await import("../images/pull.ts")).pull(session, image, flags);
+      });
+    });
 }
 
 function declarePush(program: Command): void {

@@ -1,3 +1,4 @@
+import { PullEnded, PullStarted } from "@ctrd/api/ctrd/progress/v1/progress";
 import { ContainerCreate, ContainerDelete, ContainerUpdate } from "@ctrd/api/events/container";
 import { ContentCreate, ContentDelete } from "@ctrd/api/events/content";
 import { ImageCreate, ImageDelete, ImageUpdate } from "@ctrd/api/events/image";
@@ -22,7 +23,7 @@ interface Decoder {
   decode(bytes: Uint8Array): object;
 }
 
-/** containerd's events, by the last part of their names: their packages are several. */
+/** containerd's events and ctrd's own, by the last part of their names: their packages are several. */
 const messages: ReadonlyMap<string, Decoder> = new Map<string, Decoder>(
   Object.entries({
     ContainerCreate,
@@ -36,6 +37,8 @@ const messages: ReadonlyMap<string, Decoder> = new Map<string, Decoder>(
     NamespaceCreate,
     NamespaceDelete,
     NamespaceUpdate,
+    PullEnded,
+    PullStarted,
     SandboxCreate,
     SandboxExit,
     SandboxStart,
@@ -56,8 +59,8 @@ const messages: ReadonlyMap<string, Decoder> = new Map<string, Decoder>(
   }),
 );
 
-/** Decodes an event of containerd's; undefined when its type is not known. */
+/** Decodes an event of containerd's or ctrd's; undefined when its type is not known. */
 export function decodeEvent(name: string, value: Uint8Array): object | undefined {
-  if (!name.startsWith("containerd.")) return undefined;
+  if (!/^(containerd|ctrd)\./.test(name)) return undefined;
   return messages.get(name.slice(name.lastIndexOf(".") + 1))?.decode(value);
 }

@@ -8,7 +8,9 @@ import type { Client } from "@ctrd/client";
 import type { CallContext } from "@ctrd/core/context";
 import { internal, invalidArgument, isKind } from "@ctrd/core/errors";
 import type { Image as ImageRecord } from "@ctrd/core/images";
+import type { PullTracker } from "@ctrd/core/pulls";
 import { completeReference, parseReference } from "@ctrd/core/references";
+import type { ProgressListener } from "@ctrd/core/remotes";
 import { storeImage } from "@ctrd/images";
 import { millisOf } from "../config/fields.ts";
 import type { ImagesConfig } from "../config/images-config.ts";
@@ -37,11 +39,13 @@ export class CriImages {
   readonly config: ImagesConfig;
   readonly usages: SnapshotUsages;
   readonly #client: Client;
+  readonly #pulls: PullTracker | undefined;
   readonly #store = new ImageStore();
   readonly #handlerSnapshotters = new Map<string, string>();
 
-  constructor(client: Client, config: ImagesConfig, usages: SnapshotUsages) {
-    this.#client = client;
+  /** @param pulls follows pulls, where the daemon has somebody who does */
+  constructor(client: Client, config: ImagesConfig, usages: SnapshotUsages, pulls?: PullTracker) {
+    [this.#client, this.#pulls] = [client, pulls];
     this.config = config;
     this.usages = usages;
     for (const [handler, { snapshotter }] of Object.entries(config.runtime_platforms)) {
@@ -92,8 +96,22 @@ export class CriImages {
   async pull(ctx: CallContext, wanted: string, settings: PullSettings = {}): Promise<CriImage> {
     if (wanted === "") throw invalidArgument("pull image: its name is empty");
     const reference = completeReference(wanted);
+    if (this.#pulls === undefined) return this.#pull(ctx, reference, wanted, settings);
+    const snapshotter = this.snapshotterOf(settings.runtimeHandler ?? "");
+    return this.#pulls.follow(ctx, { reference, client: "cri", snapshotter }, (followed) =>
+      this.#pull(ctx, reference, wanted, settings, followed),
+    );
+  }
+
+  async #pull(
+    ctx: CallContext,
+    reference: string,
+    wanted: string,
+    settings: PullSettings,
+    followed?: ProgressListener,
+  ): Promise<CriImage> {
     const { config } = this;
-    using watch = watchPull(reference, millisOf(config.image_pull_progress_timeout, 0));
+    using watch = watchPull(reference, millisOf(config.image_pull_progress_timeout, 0), followed);
     const labels = this.#labelsOf(reference, wanted);
     const pulled = await this.#client.pull(reference, {
       signal: AbortSignal.any([ctx.signal, watch.signal]),

@@ -13,8 +13,9 @@ export interface PullWatch extends Disposable {
  * Starts to watch. Time counts while something is being downloaded; unpacking may take as long as it does.
  *
  * @param timeoutMs 0: for ever
+ * @param listener told of the progress as well
  */
-export function watchPull(reference: string, timeoutMs: number): PullWatch {
+export function watchPull(reference: string, timeoutMs: number, listener?: ProgressListener): PullWatch {
   const controller = new AbortController();
   const active = new Map<string, bigint>();
   let last = Date.now();
@@ -32,7 +33,9 @@ export function watchPull(reference: string, timeoutMs: number): PullWatch {
   timer?.unref();
   return {
     signal: controller.signal,
-    progress({ stage, name, offset = 0n }) {
+    progress(told) {
+      listener?.(told);
+      const { stage, name, offset = 0n } = told;
       if (stage === "downloading") {
         if (active.get(name) !== offset) last = Date.now();
         active.set(name, offset);
