@@ -201,9 +201,8 @@ build_nerdctl v2.3.5
 build_go nri-plugin v0.12.0+3 packages/nri/test/plugin github.com/containerd/nri
 # A collector of traces, on OpenTelemetry's own messages; and a shim that sends its own there.
 build_go otlp-sink v1.10.0 packages/tracing-otlp/test/sink go.opentelemetry.io/proto/otlp
-containerd=github.com/containerd/containerd/v2
 go_command=(build -tags shim_tracing)
-build_go containerd-shim-traced v2.3.4 $containerd/cmd/containerd-shim-runc-v2 $containerd
+build_go containerd-shim-traced v2.3.4 $containerd2/cmd/containerd-shim-runc-v2 $containerd2
 go_command=(build)
 # Debian's package stargz-snapshotter has only the client. This is the last version whose daemon the proxy has: later ones
 # keep it in a module of its own that was never published.
