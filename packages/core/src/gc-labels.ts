@@ -7,7 +7,8 @@ import { parseGoDuration } from "./durations.ts";
 import { isKind } from "./errors.ts";
 import type { Labels } from "./records.ts";
 
-const prefix = "containerd.io/gc.";
+/** What the names of all of these labels begin with. */
+export const gcLabelPrefix = "containerd.io/gc.";
 const rootLabel = "containerd.io/gc.root";
 const refLabel = "containerd.io/gc.ref.";
 const backRefLabel = "containerd.io/gc.bref.";
@@ -52,7 +53,7 @@ export function readGcLabels(labels: Labels): GcLabels {
   const parents: GcReference[] = [];
   const conditions: GcCondition[] = [];
   for (const [label, value] of labels) {
-    if (!label.startsWith(prefix)) continue;
+    if (!label.startsWith(gcLabelPrefix)) continue;
     if (label.startsWith(rootLabel)) root = label;
     else if (label.startsWith(refLabel)) refs.push(...referencesOf(label, refLabel, value));
     else if (label.startsWith(backRefLabel)) parents.push(...referencesOf(label, backRefLabel, value));

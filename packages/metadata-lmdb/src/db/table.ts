@@ -19,6 +19,12 @@ export interface Row<T> {
   readonly record: T;
 }
 
+/** One record as it is stored, with its key. */
+export interface StoredRow {
+  readonly key: string[];
+  readonly bytes: Uint8Array;
+}
+
 /** Records read between two looks at the clock. */
 const pageSize = 128;
 
@@ -40,6 +46,16 @@ export class Table<T> {
   get(...key: string[]): T | undefined {
     const bytes = this.#db.get(key);
     return bytes === undefined ? undefined : this.#codec.decode(bytes);
+  }
+
+  /** The record as it is stored. */
+  bytes(...key: string[]): Uint8Array | undefined {
+    return this.#db.get(key);
+  }
+
+  /** Reads what `bytes` or `storedPage` gave. */
+  decode(bytes: Uint8Array): T {
+    return this.#codec.decode(bytes);
   }
 
   has(...key: string[]): boolean {
@@ -115,8 +131,15 @@ export class Table<T> {
 
   /** Up to `limit` keys of the whole table, after the key `after` if given. */
   keyPage(after: string[] | undefined, limit: number): string[][] {
-    const range = after === undefined ? { limit } : { start: after, exclusiveStart: true, limit };
-    return [...this.#db.getKeys(range)].map(parts);
+    return [...this.#db.getKeys(pageRange(after, limit))].map(parts);
+  }
+
+  /** Up to `limit` records of the whole table, after the key `after` if given. */
+  storedPage(after: string[] | undefined, limit: number): StoredRow[] {
+    const rows: StoredRow[] = [];
+    for (const { key, value } of this.#db.getRange(pageRange(after, limit)))
+      rows.push({ key: parts(key), bytes: value });
+    return rows;
   }
 
   /** Whether no key begins with `prefix`. */
@@ -137,6 +160,13 @@ export class Table<T> {
     for (const key of keys) this.remove(...key);
     return keys.length < limit;
   }
+}
+
+function pageRange(
+  after: string[] | undefined,
+  limit: number,
+): { start?: DurableKey; exclusiveStart?: boolean; limit: number } {
+  return after === undefined ? { limit } : { start: after, exclusiveStart: true, limit };
 }
 
 /** A key of one part is stored, and read back, like a string. */

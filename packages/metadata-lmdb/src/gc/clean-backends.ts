@@ -13,8 +13,10 @@ import type { Shared } from "../shared.ts";
 import { blobPin, ingestPin, snapshotPin } from "../shared.ts";
 import { namesBackend } from "../snapshots/snapshot-records.ts";
 
-/** Removals at once in one backend. */
+/** Removals of blobs and ingests at once. */
 const concurrency = 16;
+/** Removals of snapshots at once: those that wait together share one write of the snapshotter's records. */
+const snapshotsAtOnce = 64;
 
 /** Namespace of backend calls that concern no key. */
 const anyNamespace = "default";
@@ -121,7 +123,7 @@ export class BackendCleaner {
     for (let progress = true; progress && pending.length > 0;) {
       progress = false;
       const left: string[] = [];
-      await forEach(pending, concurrency, async (key) => {
+      await forEach(pending, snapshotsAtOnce, async (key) => {
         const outcome = await this.#remove(ctx, snapshotPin(name, key), key, () => namesBackend(db, name, key), {
           namespace: namespaceOf(key),
           remove: (callCtx) => snapshotter.remove(callCtx, key),

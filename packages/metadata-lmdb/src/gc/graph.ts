@@ -1,15 +1,15 @@
 /**
  * The reference graph: scanned in slices while calls go on, kept right by what they touch (see `collector.ts`).
  */
-import type { Table } from "../db/table.ts";
+import type { StoredRow, Table } from "../db/table.ts";
 import type { FactScope, NodeFacts } from "./facts.ts";
-import { factsOf, leasedBy, leaseHold } from "./facts.ts";
+import { factsOf, factsOfRecord, leasedBy, leaseHold, tableOf } from "./facts.ts";
 import type { NodeKind } from "./nodes.ts";
 import { nodeOf } from "./nodes.ts";
 import type { Slices } from "./slices.ts";
 
 /** Keys taken from a table at once. */
-const pageSize = 128;
+const pageSize = 64;
 /** Steps of a walk between two looks at the clock. */
 const batch = 200;
 
@@ -29,14 +29,13 @@ export class Graph {
 
   /** Reads all records. What is written meanwhile may or may not be seen. */
   async scan(slices: Slices): Promise<void> {
-    const { db } = this.#scope;
     await this.#scanLeases(slices);
-    await this.#scanTable(db.images, "image", slices);
-    await this.#scanTable(db.containers, "container", slices);
-    await this.#scanTable(db.sandboxes, "sandbox", slices);
-    await this.#scanTable(db.ingests, "ingest", slices);
-    await this.#scanTable(db.blobs, "content", slices);
-    await this.#scanTable(db.snapshots, "snapshot", slices);
+    await this.#scanTable("image", slices);
+    await this.#scanTable("container", slices);
+    await this.#scanTable("sandbox", slices);
+    await this.#scanTable("ingest", slices);
+    await this.#scanTable("content", slices);
+    await this.#scanTable("snapshot", slices);
   }
 
   /** Follows the edges from all roots. */
@@ -46,7 +45,9 @@ export class Graph {
 
   /** Takes in a record that was written since the scan. Reads the database. What it keeps is marked by `follow`. */
   touch(node: string): void {
-    this.#read(node);
+    const facts = factsOf(this.#scope, node);
+    if (facts === undefined) this.#facts.delete(node);
+    else this.#take(node, facts);
     // Marked before, its edges may be new; not marked, it is kept this time, whether something keeps it or not.
     this.#marked.add(node);
     this.#spread(node);
@@ -94,28 +95,32 @@ export class Graph {
     }
   }
 
-  async #scanTable(table: Table<unknown>, kind: NodeKind, slices: Slices): Promise<void> {
+  async #scanTable(kind: NodeKind, slices: Slices): Promise<void> {
+    const table = tableOf(this.#scope.db, kind);
     const collectable = kind !== "container" && kind !== "sandbox";
-    for await (const key of pagedKeys(table, slices)) {
-      const node = nodeOf(kind, key);
-      if (collectable) this.#candidates.push(node);
-      if (this.#read(node)?.root === true) this.#gray.push(node);
-    }
+    let rows: StoredRow[];
+    let after: string[] | undefined;
+    do {
+      rows = table.storedPage(after, pageSize);
+      for (const { key, bytes } of rows) {
+        const node = nodeOf(kind, key);
+        const facts = factsOfRecord(this.#scope, kind, key, bytes);
+        if (collectable) this.#candidates.push(node);
+        if (facts.root) this.#gray.push(node);
+        this.#take(node, facts);
+      }
+      after = rows.at(-1)?.key;
+      await slices.yield();
+    } while (rows.length === pageSize);
   }
 
-  #read(node: string): NodeFacts | undefined {
-    const facts = factsOf(this.#scope, node);
-    if (facts === undefined) {
-      this.#facts.delete(node);
-      return undefined;
-    }
+  #take(node: string, facts: NodeFacts): void {
     this.#facts.set(node, facts);
     for (const parent of facts.parents) {
       const children = this.#backRefs.get(parent);
       if (children === undefined) this.#backRefs.set(parent, [node]);
       else children.push(node);
     }
-    return facts;
   }
 
   /** Marks up to `limit` nodes; false when there is none left. */

@@ -2,7 +2,9 @@
  * Long work on the event loop, cut into slices so that no call waits for it.
  */
 import { setImmediate } from "node:timers/promises";
-import { sliceMs } from "@ctrd/storage";
+
+/** Longest slice, in milliseconds. A call has to wait for one or two of them, however long the collection takes. */
+const sliceMs = 1;
 
 export class Slices {
   readonly #signal: AbortSignal;
