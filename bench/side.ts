@@ -15,6 +15,8 @@ export interface Side {
   ctr(...args: string[]): Promise<string>;
   /** ctr in another namespace. */
   inNamespace(namespace: string): (...args: string[]) => Promise<string>;
+  /** Starts another daemon of the same kind in a directory of its own. The caller ends it. */
+  start(directory: string): Promise<TestDaemon>;
   /** Starts another daemon of the same kind that serves CRI, in a directory of its own. The caller ends it. */
   startCri(directory: string, config: CriConfig): Promise<TestDaemon>;
   /** Something that ends before the side does. */
@@ -59,6 +61,8 @@ export async function openSide(name: Side["name"], dir: TempDir, options: SideOp
     namespace,
     ctr: inNamespace(namespace),
     inNamespace,
+    start: (directory) =>
+      isCtrd ? startCtrd({ dir: directory, from: options.from }) : startPeer(directory, options.peer),
     startCri: (directory, config) =>
       isCtrd
         ? startCtrd({ dir: directory, from: options.from, extraConfig: ctrdConfig(config) })

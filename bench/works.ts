@@ -8,6 +8,7 @@ import { criPull } from "./works/cri-pull.ts";
 import { contentRead, contentWrite } from "./works/content.ts";
 import { largeLayer, pullMemory } from "./works/large-layers.ts";
 import { syncCollection } from "./works/gc.ts";
+import { load, metadataWrites } from "./works/load.ts";
 import { idleMemory } from "./works/memory.ts";
 import { prepareSnapshots } from "./works/prepare.ts";
 import { pull } from "./works/pull.ts";
@@ -20,6 +21,8 @@ export const works: readonly Work[] = [
   runContainer,
   prepareSnapshots,
   syncCollection,
+  metadataWrites,
+  ...load,
   pull,
   contentWrite,
   contentRead,
