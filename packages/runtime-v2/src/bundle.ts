@@ -36,10 +36,10 @@ export class Bundle {
   /**
    * Makes the bundle: `config.json` with `spec`, `rootfs`, `work`, the log FIFO. On failure nothing stays.
    *
-   * @param spec OCI spec as JSON
+   * @param spec OCI spec as JSON; a sandbox may have none
    * @throws ContainerdError `already-exists` when the directory is there
    */
-  async create(spec: Uint8Array): Promise<void> {
+  async create(spec: Uint8Array | undefined): Promise<void> {
     await mkdir(dirname(this.path), { recursive: true, mode: 0o711 });
     try {
       await mkdir(this.path, { mode: 0o700 });
@@ -56,11 +56,11 @@ export class Bundle {
     }
   }
 
-  async #fill(spec: Uint8Array): Promise<void> {
+  async #fill(spec: Uint8Array | undefined): Promise<void> {
     const work = workPath(this.#dirs, this.namespace, this.id);
     mkfifo(this.file(BundleFile.log), 0o700);
     const steps = await Promise.allSettled([
-      writeFile(this.file(BundleFile.config), spec),
+      spec === undefined ? undefined : writeFile(this.file(BundleFile.config), spec),
       mkdir(this.file(BundleFile.rootfs), { mode: 0o711 }),
       symlink(work, this.file(BundleFile.work)),
       makeWorkDirectory(work),
@@ -71,8 +71,8 @@ export class Bundle {
   }
 
   /** The container's root must be able to pass through the bundle to its rootfs. */
-  async #openToUserNamespace(spec: Uint8Array): Promise<void> {
-    const gid = rootGidOf(spec);
+  async #openToUserNamespace(spec: Uint8Array | undefined): Promise<void> {
+    const gid = spec === undefined ? undefined : rootGidOf(spec);
     if (gid === undefined) return;
     await chown(this.path, process.geteuid?.() ?? 0, gid);
     await chmod(this.path, 0o710);

@@ -15,8 +15,8 @@ const longestPauseMs = 100;
 
 /** How long and how to try. */
 export interface ConnectOptions {
-  /** Time in all, in milliseconds. */
-  timeoutMs: number;
+  /** Time in all, in milliseconds; without, there is no limit. */
+  timeoutMs?: number | undefined;
   /** Whether to wait for a socket that is not there or not served yet. */
   retry: boolean;
   signal?: AbortSignal;
@@ -35,7 +35,7 @@ export async function connectShim(endpoint: Endpoint, options: ConnectOptions): 
     );
   }
   const path = socketPath(endpoint.address);
-  const late = AbortSignal.timeout(options.timeoutMs);
+  const late = options.timeoutMs === undefined ? new AbortController().signal : AbortSignal.timeout(options.timeoutMs);
   const signal = options.signal === undefined ? late : AbortSignal.any([late, options.signal]);
   for (let pause = firstPauseMs; ; pause = Math.min(pause * 2, longestPauseMs)) {
     try {

@@ -18,14 +18,12 @@ import { connectShim } from "./connect.ts";
 import { cleanUpDeadShim, removeBundle } from "./dead-shim.ts";
 import type { RuntimeDirs } from "./layout.ts";
 import { BundleFile } from "./layout.ts";
+import { killUnanswering, launchShim, shutDownShim } from "./launch.ts";
+import { isUnanswered, withinLimit } from "./limits.ts";
 import type { ShimManager } from "./manager.ts";
-import { runtimeInfo, startShim } from "./shim-binary.ts";
-import { ShimLog } from "./shim-log.ts";
+import { runtimeInfo } from "./shim-binary.ts";
 import type { ShimParts } from "./shim.ts";
-import { isClosed, TaskClient } from "./task-client.ts";
-
-/** How long a new shim may take until it serves its socket. */
-const dialTimeoutMs = 100_000;
+import { TaskClient } from "./task-client.ts";
 
 /** A created task's shim, and the pid of its init process. */
 export interface CreatedTask {
@@ -65,14 +63,14 @@ export async function createTask(
     const joined = await sandboxEndpoint(ctx, dirs, manager, options);
     parts =
       joined === undefined
-        ? await launch(ctx, manager, bundle, looked.value, effectiveOptions(options))
-        : await join(bundle, joined, options.sandboxId ?? "", looked.value.path);
+        ? await launchShim(ctx, manager, bundle, looked.value, effectiveOptions(options))
+        : await join(manager, bundle, joined, options.sandboxId ?? "", looked.value.path);
     ctx.signal.throwIfAborted();
     const { pid } = await callCreate(ctx, manager, parts, options);
     return { parts, pid };
   } catch (error) {
     if (parts === undefined) await removeBundle(manager, bundle);
-    else await discard(manager, parts);
+    else await discard(manager, parts, isUnanswered(error));
     throw diskError(`create task ${id}`, error);
   }
 }
@@ -121,86 +119,21 @@ async function createBundle(manager: ShimManager, bundle: Bundle, spec: Uint8Arr
   }
 }
 
-/** Starts a shim and connects to it. On failure nothing of it stays but the bundle. */
-async function launch(
-  ctx: CallContext,
+/** Connects to the shim of a sandbox. */
+async function join(
   manager: ShimManager,
   bundle: Bundle,
-  program: Awaited<ReturnType<ShimManager["lookup"]["program"]>>,
-  options: Any | undefined,
+  endpoint: Endpoint,
+  sandboxId: string,
+  binary: string,
 ): Promise<ShimParts> {
-  const log = new ShimLog(bundle.file(BundleFile.log), manager.log.child({ task: bundle.id }));
-  try {
-    FAILPOINT: if (failpoints.on) await failpoints.at("shim.start");
-    // Not stopped by the caller's signal: half-started, it could not be found again to be ended.
-    const signal = AbortSignal.timeout(dialTimeoutMs);
-    const [started, noted] = await Promise.allSettled([
-      traced(ctx, "shim.start", { "shim.path": program.path }, () =>
-        startShim(manager.lookup, program, bundle, manager.settings, options, signal),
-      ),
-      bundle.writeShimBinary(program.path),
-    ]);
-    if (started.status === "rejected") throw started.reason;
-    const endpoint = started.value;
-    try {
-      if (noted.status === "rejected") throw noted.reason;
-      FAILPOINT: if (failpoints.on) await failpoints.at("shim.connect");
-      const client = await traced(ctx, "shim.connect", {}, () => connectNoted(bundle, endpoint));
-      return { bundle, endpoint, client, binary: program.path, log, sandboxed: false };
-    } catch (error) {
-      await endStarted(manager, bundle, endpoint);
-      throw error;
-    }
-  } catch (error) {
-    log.close();
-    throw error;
-  }
-}
-
-/** Connects to a started shim, and notes in the bundle how. */
-async function connectNoted(bundle: Bundle, endpoint: Endpoint): Promise<TaskClient> {
-  const [connected, noted] = await Promise.allSettled([
-    connectShim(endpoint, { timeoutMs: dialTimeoutMs, retry: true }),
-    bundle.writeEndpoint(endpoint),
-  ]);
-  if (connected.status === "rejected") throw connected.reason;
-  if (noted.status === "fulfilled") return new TaskClient(connected.value, endpoint.version, bundle.namespace);
-  connected.value.close();
-  throw noted.reason;
-}
-
-/** Ends a shim that was started in vain. Once its bundle is gone nobody would find it again. */
-async function endStarted(manager: ShimManager, bundle: Bundle, endpoint: Endpoint): Promise<void> {
-  try {
-    const connection = await connectShim(endpoint, { timeoutMs: manager.timeouts.shutdown, retry: true });
-    await shutDown(manager, bundle, new TaskClient(connection, endpoint.version, bundle.namespace));
-    connection.close();
-  } catch (error) {
-    manager.log.error({ task: bundle.id, err: messageOf(error) }, "end started shim, it may be left running");
-  }
-}
-
-/** How long the end of a shim is awaited that has answered to Shutdown. */
-const endMs = 200;
-
-/** Asks a shim to end. A failure is logged. */
-async function shutDown(manager: ShimManager, bundle: Bundle, client: TaskClient): Promise<void> {
-  const closed = new Promise<void>((resolve) => client.connection.onClose(() => resolve()));
-  try {
-    await client.call("shutdown", { id: bundle.id, now: true }, { timeoutMs: manager.timeouts.shutdown });
-    // One that serves its group's other containers answers and stays.
-    await Promise.race([closed, new Promise((resolve) => setTimeout(resolve, endMs))]);
-  } catch (error) {
-    if (!isClosed(error)) manager.log.warn({ task: bundle.id, err: messageOf(error) }, "shut down shim");
-  }
-}
-
-/** Connects to the shim of a sandbox. */
-async function join(bundle: Bundle, endpoint: Endpoint, sandboxId: string, binary: string): Promise<ShimParts> {
   await Promise.all([bundle.writeSandbox(sandboxId), bundle.writeEndpoint(endpoint), bundle.writeShimBinary(binary)]);
-  const connection = await connectShim(endpoint, { timeoutMs: dialTimeoutMs, retry: false });
+  const stage = { limit: "start", name: "connect", shim: binary } as const;
+  const connection = await withinLimit(manager, stage, (timeoutMs) =>
+    connectShim(endpoint, { timeoutMs, retry: false }),
+  );
   const client = new TaskClient(connection, endpoint.version, bundle.namespace);
-  return { bundle, endpoint, client, binary, log: undefined, sandboxed: true };
+  return { bundle, endpoint, client, binary, log: undefined, sandboxed: true, session: undefined };
 }
 
 /** The endpoint of the sandbox's shim when the container joins one that serves version 3; else a shim is started. */
@@ -221,7 +154,8 @@ async function sandboxEndpoint(
   const address = options.taskApiAddress ?? "";
   const endpoint =
     address === ""
-      ? await new Bundle(dirs, ctx.namespace, sandboxId).readEndpoint()
+      ? (manager.sandboxEndpoints.get(`${ctx.namespace}/${sandboxId}`) ??
+        (await new Bundle(dirs, ctx.namespace, sandboxId).readEndpoint()))
       : parseEndpoint(address, options.taskApiVersion ?? 0);
   return endpoint !== undefined && endpoint.version >= 3 ? endpoint : undefined;
 }
@@ -258,7 +192,10 @@ async function callCreate(
   ctx.signal.addEventListener("abort", giveUp, { once: true });
   try {
     FAILPOINT: if (failpoints.on) await failpoints.at("shim.create");
-    const created = await client.call("create", request, { signal: patience.signal, span: ctx.span });
+    const stage = { limit: "create", name: "Create", shim: parts.binary ?? "" } as const;
+    const created = await withinLimit(manager, stage, (timeoutMs) =>
+      client.call("create", request, { signal: patience.signal, span: ctx.span, ...(timeoutMs && { timeoutMs }) }),
+    );
     FAILPOINT: if (failpoints.on) await failpoints.at("shim.created");
     ctx.signal.throwIfAborted();
     return created;
@@ -269,10 +206,13 @@ async function callCreate(
 }
 
 /** Ends a shim whose Create failed, with whatever it had made already. */
-async function discard(manager: ShimManager, parts: ShimParts): Promise<void> {
+async function discard(manager: ShimManager, parts: ShimParts, unanswering: boolean): Promise<void> {
   const { bundle, client, binary } = parts;
-  const clean = await deleteFailed(manager, parts);
-  if (!parts.sandboxed) await shutDown(manager, bundle, client);
+  const clean = !unanswering && (await deleteFailed(manager, parts));
+  if (!parts.sandboxed) {
+    if (unanswering) await killUnanswering(manager, bundle, parts.session);
+    else await shutDownShim(manager, bundle, client);
+  }
   client.connection.close();
   parts.log?.close();
   if (clean) await removeBundle(manager, bundle);

@@ -10,7 +10,9 @@ import { silentLogger } from "@ctrd/core/log";
 import type { PluginType } from "@ctrd/core/plugin";
 import { pluginType } from "@ctrd/core/plugin";
 import type { SandboxStore } from "@ctrd/core/sandboxes";
+import type { Endpoint } from "./address.ts";
 import { BinaryLookup } from "./binary-lookup.ts";
+import { shimLimits } from "./limits.ts";
 import type { ShimSettings } from "./shim-binary.ts";
 
 /** Plugins of this type start shims; there is one, `manager`. */
@@ -24,6 +26,10 @@ export interface ShimTimeouts {
   cleanup: number;
   /** The answer to Shutdown. */
   shutdown: number;
+  /** A `start`, and after it the connection; 0: no limit. */
+  start: number;
+  /** The answer to Create, and to what makes a sandbox; 0: no limit. */
+  create: number;
 }
 
 /** Options of {@link createShimManager}. */
@@ -50,19 +56,27 @@ export interface ShimManager {
   readonly sandboxes: Pick<SandboxStore, "get"> | undefined;
   readonly timeouts: ShimTimeouts;
   readonly log: Logger;
+  /** Where the shims of sandboxes serve, by `<namespace>/<id>`: containers that join one are sent there. */
+  readonly sandboxEndpoints: Map<string, Endpoint>;
 }
 
 /** Makes a shim manager. */
 export function createShimManager(options: ShimManagerOptions): ShimManager {
-  const timeout = (name: string, fallback: number): number =>
-    options.timeouts?.get(`io.containerd.timeout.shim.${name}`) ?? fallback;
+  const timeout = (name: string, fallback: number): number => options.timeouts?.get(name) ?? fallback;
   return {
     settings: options.settings,
     lookup: new BinaryLookup(options.settings.daemonBinary, options.searchPath),
     events: options.events,
     containers: options.containers,
     sandboxes: options.sandboxes,
-    timeouts: { load: timeout("load", 5000), cleanup: timeout("cleanup", 5000), shutdown: timeout("shutdown", 3000) },
+    timeouts: {
+      load: timeout("io.containerd.timeout.shim.load", 5000),
+      cleanup: timeout("io.containerd.timeout.shim.cleanup", 5000),
+      shutdown: timeout("io.containerd.timeout.shim.shutdown", 3000),
+      start: timeout(shimLimits.start.key, shimLimits.start.fallbackMs),
+      create: timeout(shimLimits.create.key, shimLimits.create.fallbackMs),
+    },
     log: options.log ?? silentLogger,
+    sandboxEndpoints: new Map(),
   };
 }

@@ -8,6 +8,7 @@ import { runtimeConfig, shimManagerConfig } from "./config.ts";
 import type { ShimManager } from "./manager.ts";
 import { createShimManager, ShimPlugin } from "./manager.ts";
 import { openRuntime } from "./runtime.ts";
+import { shimSandboxes } from "./sandbox-registration.ts";
 
 const manager: Registration<ShimManager, ShimManagerConfig> = {
   type: ShimPlugin,
@@ -29,8 +30,7 @@ const manager: Registration<ShimManager, ShimManagerConfig> = {
     return createShimManager({
       settings,
       events: ic.get(EventPlugin),
-      containers,
-      sandboxes,
+      ...{ containers, sandboxes },
       timeouts: ic.daemon.timeouts,
       log: ic.log,
     });
@@ -56,5 +56,5 @@ const runtime: Registration<TaskRuntime, RuntimeConfig> = {
   },
 };
 
-const registrations: AnyRegistration[] = [manager, runtime];
+const registrations: AnyRegistration[] = [manager, runtime, shimSandboxes];
 export default registrations;

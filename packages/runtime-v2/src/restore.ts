@@ -17,6 +17,7 @@ import { cleanUpDeadShim, removeBundle } from "./dead-shim.ts";
 import type { RuntimeDirs } from "./layout.ts";
 import { BundleFile, bundlePath } from "./layout.ts";
 import type { ShimManager } from "./manager.ts";
+import { SandboxClient } from "./sandbox-client.ts";
 import { ShimLog } from "./shim-log.ts";
 import type { ShimParts } from "./shim.ts";
 import { isClosed, TaskClient } from "./task-client.ts";
@@ -27,15 +28,22 @@ const parallel = 16;
 /** A shim that lives. */
 export interface RestoredShim {
   parts: ShimParts;
-  /** Pid of the init process. */
+  /** Pid of the init process; 0 of a sandbox. */
   pid: number;
 }
+
+/** What the bundles are of. */
+export type BundleKind = "task" | "sandbox";
 
 /**
  * Goes through all bundles: yields the shims that live, cleans up after those that do not, and removes work
  * directories without a bundle. One bundle's failure is logged and does not keep the others.
  */
-export async function* restoreShims(manager: ShimManager, dirs: RuntimeDirs): AsyncGenerator<RestoredShim> {
+export async function* restoreShims(
+  manager: ShimManager,
+  dirs: RuntimeDirs,
+  kind: BundleKind = "task",
+): AsyncGenerator<RestoredShim> {
   const bundles: Bundle[] = [];
   for (const namespace of await directories(dirs.state)) {
     if (namespace.startsWith(".")) continue;
@@ -45,7 +53,8 @@ export async function* restoreShims(manager: ShimManager, dirs: RuntimeDirs): As
     }
   }
   for (let at = 0; at < bundles.length; at += parallel) {
-    const restored = await Promise.all(bundles.slice(at, at + parallel).map((bundle) => restoreOne(manager, bundle)));
+    const some = bundles.slice(at, at + parallel);
+    const restored = await Promise.all(some.map((bundle) => restoreOne(manager, bundle, kind)));
     for (const shim of restored) {
       if (shim !== undefined) yield shim;
     }
@@ -53,7 +62,7 @@ export async function* restoreShims(manager: ShimManager, dirs: RuntimeDirs): As
   await removeOrphanedWork(manager, dirs);
 }
 
-async function restoreOne(manager: ShimManager, bundle: Bundle): Promise<RestoredShim | undefined> {
+async function restoreOne(manager: ShimManager, bundle: Bundle, kind: BundleKind): Promise<RestoredShim | undefined> {
   try {
     if ((await readdir(bundle.path)).length === 0) {
       await removeBundle(manager, bundle);
@@ -64,9 +73,9 @@ async function restoreOne(manager: ShimManager, bundle: Bundle): Promise<Restore
       await removeBundle(manager, bundle);
       return undefined;
     }
-    return await reconnect(manager, bundle, binary);
+    return await reconnect(manager, bundle, kind, binary);
   } catch (error) {
-    manager.log.error({ bundle: bundle.path, err: messageOf(error) }, "restore task");
+    manager.log.error({ bundle: bundle.path, err: messageOf(error) }, `restore ${kind}`);
     return undefined;
   }
 }
@@ -85,7 +94,12 @@ async function binaryOf(manager: ShimManager, bundle: Bundle): Promise<string | 
   }
 }
 
-async function reconnect(manager: ShimManager, bundle: Bundle, binary: string): Promise<RestoredShim | undefined> {
+async function reconnect(
+  manager: ShimManager,
+  bundle: Bundle,
+  kind: BundleKind,
+  binary: string,
+): Promise<RestoredShim | undefined> {
   const deadline = Date.now() + manager.timeouts.load;
   let client: TaskClient | undefined;
   let endpoint: Endpoint;
@@ -97,7 +111,7 @@ async function reconnect(manager: ShimManager, bundle: Bundle, binary: string): 
     endpoint = (await bundle.readEndpoint()) ?? usualEndpoint(manager, bundle);
     const connection = await connectShim(endpoint, { timeoutMs: manager.timeouts.load, retry: false });
     client = new TaskClient(connection, endpoint.version, bundle.namespace);
-    pid = await initPid(client, bundle, Math.max(1, deadline - Date.now()));
+    pid = kind === "sandbox" ? 0 : await initPid(client, bundle, Math.max(1, deadline - Date.now()));
   } catch (error) {
     manager.log.warn({ bundle: bundle.path, err: messageOf(error) }, "reconnect to shim");
     client?.connection.close();
@@ -107,9 +121,11 @@ async function reconnect(manager: ShimManager, bundle: Bundle, binary: string): 
   }
   const sandboxed = endpoint.version >= 3 && (await bundle.read(BundleFile.sandbox)) !== undefined;
   const parts: ShimParts = { bundle, endpoint, client, binary, log, sandboxed };
-  if (await hasTask(manager, parts, Math.max(1, deadline - Date.now()))) return { parts, pid };
-  manager.log.info({ bundle: bundle.path }, "end shim without task");
-  await endEmptyShim(manager, parts);
+  const wanted =
+    kind === "sandbox" ? isSandbox(manager, bundle) : hasTask(manager, parts, Math.max(1, deadline - Date.now()));
+  if (await wanted) return { parts, pid };
+  manager.log.info({ bundle: bundle.path }, `end shim without ${kind}`);
+  await endEmptyShim(manager, parts, kind);
   return undefined;
 }
 
@@ -157,11 +173,14 @@ async function isSandbox(manager: ShimManager, bundle: Bundle): Promise<boolean>
   }
 }
 
-async function endEmptyShim(manager: ShimManager, parts: ShimParts): Promise<void> {
-  const { client, bundle, sandboxed } = parts;
+async function endEmptyShim(manager: ShimManager, parts: ShimParts, kind: BundleKind): Promise<void> {
+  const { client, bundle, sandboxed, binary = "" } = parts;
+  const limits = { timeoutMs: manager.timeouts.shutdown };
   try {
-    if (!sandboxed)
-      await client.call("shutdown", { id: bundle.id, now: false }, { timeoutMs: manager.timeouts.shutdown });
+    if (kind === "sandbox") {
+      const sandbox = new SandboxClient(client.connection, binary, bundle.namespace);
+      await sandbox.call("shutdownSandbox", { sandboxId: bundle.id }, limits);
+    } else if (!sandboxed) await client.call("shutdown", { id: bundle.id, now: false }, limits);
   } catch (error) {
     if (!isClosed(error)) manager.log.error({ bundle: bundle.path, err: messageOf(error) }, "shut down shim");
   }

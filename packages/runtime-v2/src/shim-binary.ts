@@ -32,25 +32,40 @@ export interface ShimSettings {
   socketDir: string;
 }
 
-/** Runs `start` for a bundle. @returns how to reach the shim. @throws ContainerdError with what the shim printed */
+/** A shim that was started. */
+export interface StartedShim {
+  readonly endpoint: Endpoint;
+  /** The session of its `start`, in which it is too unless it was there before or makes one of its own. */
+  readonly session: number;
+}
+
+/**
+ * Runs `start` for a bundle.
+ *
+ * @throws ContainerdError with what the shim printed, `deadline-exceeded` after `timeoutMs`
+ */
 export async function startShim(
   lookup: BinaryLookup,
   program: ShimProgram,
   bundle: Bundle,
   settings: ShimSettings,
   options: AnyRecord | undefined,
-  signal: AbortSignal,
-): Promise<Endpoint> {
-  const { run, result } = await runStart(program, program.encoding, bundle, settings, options, signal);
-  if (succeeded(result)) return parseStartOutput(result.combined);
+  timeoutMs: number | undefined,
+): Promise<StartedShim> {
+  const { run, result } = await runStart(program, program.encoding, bundle, settings, options, timeoutMs);
+  if (succeeded(result)) return startedShim(result);
   // A shim of the 1.6 line that does not tell its version.
   if (program.encoding === "params" && refusesParams(result.combined.toString(), bundle.id)) {
     lookup.learn(program, "options");
-    const again = await runStart(program, "options", bundle, settings, options, signal);
-    if (succeeded(again.result)) return parseStartOutput(again.result.combined);
+    const again = await runStart(program, "options", bundle, settings, options, timeoutMs);
+    if (succeeded(again.result)) return startedShim(again.result);
     throw exitError(again.run, again.result);
   }
   throw exitError(run, result);
+}
+
+function startedShim({ combined, pid }: ProgramResult): StartedShim {
+  return { endpoint: parseStartOutput(combined), session: pid };
 }
 
 async function runStart(
@@ -59,7 +74,7 @@ async function runStart(
   bundle: Bundle,
   settings: ShimSettings,
   options: AnyRecord | undefined,
-  signal: AbortSignal,
+  timeoutMs: number | undefined,
 ): Promise<{ run: ProgramRun; result: ProgramResult }> {
   const facts: StartFacts = {
     id: bundle.id,
@@ -78,7 +93,7 @@ async function runStart(
     cwd: bundle.path,
     env: shimEnvironment(bundle.namespace, settings, settings.env),
     input: encodeStartInput(encoding, facts),
-    signal,
+    ...(timeoutMs === undefined ? {} : { timeoutMs }),
   };
   return { run, result: await runShimBinary(run) };
 }

@@ -22,6 +22,8 @@ export interface ShimParts {
   log: ShimLog | undefined;
   /** Whether it belongs to a sandbox, whose controller shuts it down. */
   sandboxed: boolean;
+  /** Session in which it was started by this daemon. */
+  session?: number | undefined;
 }
 
 /** A connected shim of one task. Tasks of one group have connections of their own to one process. */

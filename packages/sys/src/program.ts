@@ -42,6 +42,8 @@ export type ProgramEnd =
 
 /** What a run left. */
 export interface ProgramResult {
+  /** Its process, which led a group and a session of its own. */
+  readonly pid: number;
   readonly end: ProgramEnd;
   readonly stdout: Buffer;
   readonly stderr: Buffer;
@@ -81,7 +83,7 @@ export async function runProgram(run: ProgramRun): Promise<ProgramResult> {
     return endOf(status);
   });
   try {
-    return outputs.result(await Promise.race([killed, ended]));
+    return outputs.result(pid, await Promise.race([killed, ended]));
   } finally {
     clearTimeout(timer);
     clearTimeout(late);
@@ -161,9 +163,10 @@ class Outputs {
     return promise;
   }
 
-  result(end: ProgramEnd): ProgramResult {
+  result(pid: number, end: ProgramEnd): ProgramResult {
     const { stdout, stderr, combined } = this.#chunks;
     return {
+      pid,
       end,
       stdout: Buffer.concat(stdout),
       stderr: Buffer.concat(stderr),

@@ -56,6 +56,9 @@ export const defaultTimeouts: Readonly<Record<string, string>> = {
   "io.containerd.timeout.shim.shutdown": "3s",
   "io.containerd.timeout.task.state": "2s",
   "io.containerd.timeout.metrics.shimstats": "2s",
+  // Of ctrd's own: containerd's limit of the first cannot be set, and it has none for the second.
+  "io.ctrd.timeout.shim.start": "100s",
+  "io.ctrd.timeout.shim.create": "5m0s",
 };
 
 const decoder = {
