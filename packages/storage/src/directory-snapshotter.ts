@@ -18,6 +18,7 @@ import type {
   SnapshotUsage,
 } from "@ctrd/core/snapshots";
 import { SnapshotKind } from "@ctrd/core/snapshots";
+import { FileSystemSync } from "./file-system-sync.ts";
 import type { SnapshotDirectories } from "./snapshot-directories.ts";
 import { copyInfo } from "./snapshot-record.ts";
 import { openSnapshotStore } from "./snapshot-store.ts";
@@ -122,6 +123,7 @@ class DirectorySnapshotter implements Snapshotter {
   readonly #store: SnapshotStore;
   readonly #options: DirectorySnapshotterOptions;
   readonly #trees = new TreePool();
+  readonly #sync: FileSystemSync;
 
   constructor(
     directories: SnapshotDirectories,
@@ -133,6 +135,7 @@ class DirectorySnapshotter implements Snapshotter {
     this.#driver = driver;
     this.#store = store;
     this.#options = options;
+    this.#sync = new FileSystemSync(directories.snapshots);
   }
 
   async stat(_ctx: CallContext, key: string): Promise<SnapshotInfo> {
@@ -167,6 +170,8 @@ class DirectorySnapshotter implements Snapshotter {
   async commit(ctx: CallContext, name: string, key: string, options: CommitSnapshotOptions = {}): Promise<void> {
     const { id } = this.#store.checkCommit(name, key, options);
     const usage = await this.#measure(id, ctx.signal);
+    // A committed snapshot is never made again: its files must outlive a loss of power, as its record does.
+    await this.#sync.sync();
     FAILPOINT: if (failpoints.on) await failpoints.at("snapshot.commit");
     await this.#store.commit(name, key, usage, options);
   }

@@ -4,8 +4,10 @@
  * @module
  */
 import { readdirSync } from "node:fs";
-import { hasErrno } from "./errno.ts";
-import { check, cPath, native, systemCall } from "./native.ts";
+import { open } from "node:fs/promises";
+import { constants } from "node:os";
+import { hasErrno, SysError } from "./errno.ts";
+import { check, cPath, native, nativeAsync, systemCall } from "./native.ts";
 import type { PathLike } from "./native.ts";
 
 /** Operations of {@link flock}. */
@@ -45,6 +47,7 @@ export const FileSystemMagic = {
 
 const nativeStatfs = native("statfs", "int", ["const char *", "void *"]);
 const nativeFsync = native("fsync", "int", ["int"]);
+const asyncSyncfs = nativeAsync("syncfs", "int", ["int"]);
 const nativeSyncfs = native("syncfs", "int", ["int"]);
 const nativeFlock = native("flock", "int", ["int", "int"]);
 const nativeIoctl = native("ioctl", "int", ["int", "ulong", "long"]);
@@ -77,6 +80,20 @@ export function fsync(fd: number): void {
 /** Flushes the whole file system that `fd` is on. */
 export function syncfs(fd: number): void {
   check(nativeSyncfs(fd), "syncfs");
+}
+
+/**
+ * Writes everything of the file system that `path` is on to its disk, without holding up this thread.
+ *
+ * @throws SysError; of the flushing itself always EIO, which is the one that says what it means for the data
+ */
+export async function syncFileSystem(path: string): Promise<void> {
+  const file = await open(path, "r");
+  try {
+    if ((await asyncSyncfs(file.fd)) === -1) throw new SysError(constants.errno.EIO, "syncfs", path);
+  } finally {
+    await file.close();
+  }
 }
 
 /**

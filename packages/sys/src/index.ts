@@ -49,6 +49,7 @@ export {
   setCloseOnExec,
   statfs,
   syncfs,
+  syncFileSystem,
 } from "./files.ts";
 export { deleteBridge, setInterfaceUp } from "./interfaces.ts";
 export type { KernelVersion } from "./kernel-version.ts";

@@ -39,6 +39,24 @@ export function native(name: string, result: "int" | "long", parameters: readonl
   };
 }
 
+/** Declares the C function `name` to run in a thread of the library's own. What errno it left is not known. */
+export function nativeAsync(
+  name: string,
+  result: "int" | "long",
+  parameters: readonly string[],
+): (...values: NativeValue[]) => Promise<number> {
+  let bound: AsyncFunction | undefined;
+  return (...values) =>
+    new Promise((resolve, reject) => {
+      bound ??= load().func(name, result, [...parameters]) as unknown as AsyncFunction;
+      bound.async(...values, (error: Error | null, value: number) => (error === null ? resolve(value) : reject(error)));
+    });
+}
+
+interface AsyncFunction {
+  async(...values: unknown[]): void;
+}
+
 /** Numbers of system calls without a wrapper in every C library. From 424 on they are the same everywhere. */
 const numbers: Record<string, Partial<Record<string, number>>> = {
   statx: { x64: 332, arm64: 291, riscv64: 291 },
