@@ -23,7 +23,7 @@ export interface Cli {
 }
 
 /** @param settings variables in place of those that all tests have */
-export function cliOf(h: Harness, settings: Readonly<Record<string, string>> = {}): Cli {
+export function cliOf(h: Pick<Harness, "daemon" | "path">, settings: Readonly<Record<string, string>> = {}): Cli {
   const [node, ...first] = program;
   const env = {
     CTRD_ADDRESS: h.daemon.address,
