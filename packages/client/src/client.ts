@@ -8,12 +8,13 @@ import type { ContentStore } from "@ctrd/core/content";
 import type { CallContext } from "@ctrd/core/context";
 import { createContext } from "@ctrd/core/context";
 import { canceled } from "@ctrd/core/errors";
-import type { Envelope } from "@ctrd/core/events";
+import type { Envelope, EventReplay } from "@ctrd/core/events";
 import type { ImageVerifier } from "@ctrd/core/image-verifier";
 import type { Image as ImageRecord } from "@ctrd/core/images";
 import type { Logger } from "@ctrd/core/log";
 import { silentLogger } from "@ctrd/core/log";
 import type { NamespaceStore } from "@ctrd/core/namespaces";
+import type { OperationRecord } from "@ctrd/core/operations";
 import { hostPlatform } from "@ctrd/core/platforms";
 import type { PluginStatus } from "@ctrd/core/plugin";
 import type { Descriptor, Platform } from "@ctrd/core/records";
@@ -105,9 +106,10 @@ export class Client implements AsyncDisposable {
   /** The context of a call, for {@link services} and whatever else wants one. It ends with the client. */
   context(options: Abortable = {}): CallContext {
     const { signal: closed } = this.#shared.closed;
-    const { signal, span } = options;
+    const { signal, span, operation } = options;
     return createContext({
       span,
+      operation,
       namespace: this.namespace,
       log: this.log,
       signal: signal === undefined ? closed : AbortSignal.any([closed, signal]),
@@ -155,9 +157,18 @@ export class Client implements AsyncDisposable {
     return this.services.introspectionService.plugins(this.context(options), filters);
   }
 
-  /** Events of every namespace that match any of `filters`, from now on, until `signal` aborts or the loop is left. */
-  subscribe(filters: readonly string[] = [], options: Abortable = {}): AsyncIterable<Envelope> {
-    return this.services.eventService.subscribe(this.context(options), filters);
+  /**
+   * Events of every namespace that match any of `filters`, from now on, until `signal` aborts or the loop is left.
+   * `since`, `after` and `until` are of ctrd alone: it begins with what its history has, without a gap.
+   */
+  subscribe(filters: readonly string[] = [], options: Abortable & EventReplay = {}): AsyncIterable<Envelope> {
+    const { since, after, until } = options;
+    return this.services.eventService.subscribe(this.context(options), filters, { since, after, until });
+  }
+
+  /** What the daemon is doing. @throws ContainerdError `not-implemented` from a containerd */
+  operations(options: Abortable & { readonly passive?: boolean } = {}): Promise<OperationRecord[]> {
+    return this.services.operationService.list(this.context(options), { passive: options.passive ?? false });
   }
 
   // ---- images ----------------------------------------------------------------------------------------------------

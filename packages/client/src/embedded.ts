@@ -9,6 +9,7 @@ import { EventPlugin } from "@ctrd/core/events";
 import { ImageVerifierPlugin } from "@ctrd/core/image-verifier";
 import { LeasePlugin } from "@ctrd/core/leases";
 import { MetadataPlugin } from "@ctrd/core/metadata";
+import { operationService, OperationsPlugin } from "@ctrd/core/operations";
 import type { PluginRef, PluginType } from "@ctrd/core/plugin";
 import { pluginRef } from "@ctrd/core/plugin";
 import { PullsPlugin } from "@ctrd/core/pulls";
@@ -66,6 +67,7 @@ function daemonServices(daemon: EmbeddedDaemon): ServiceSource {
     imageService: () => one(ImagesService),
     leasesService: () => only(LeasePlugin),
     namespaceService: () => one(NamespacesService),
+    operationService: () => operationService(only(OperationsPlugin)),
     pullService: () => only(PullsPlugin),
     snapshotters: () => one(SnapshotsService),
     taskService: () => one(TasksService),

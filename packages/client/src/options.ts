@@ -3,6 +3,7 @@
  *
  * @module
  */
+import type { Operation } from "@ctrd/core/operations";
 import type { Labels, Platform } from "@ctrd/core/records";
 import type { Span } from "@ctrd/core/tracing";
 import type { PlatformMatcher } from "@ctrd/images";
@@ -14,6 +15,8 @@ export interface Abortable {
   readonly signal?: AbortSignal;
   /** What the call is a part of, when it is traced. */
   readonly span?: Span | undefined;
+  /** What the call is a part of, for a client in the daemon. */
+  readonly operation?: Operation | undefined;
 }
 
 /** Labels, as a map or as an object. */

@@ -11,6 +11,7 @@ import type { EventService } from "@ctrd/core/events";
 import type { IntrospectionService } from "@ctrd/core/introspection";
 import type { LeaseManager } from "@ctrd/core/leases";
 import type { NamespaceStore } from "@ctrd/core/namespaces";
+import type { OperationService } from "@ctrd/core/operations";
 import type { PullService } from "@ctrd/core/pulls";
 import type { SandboxStore } from "@ctrd/core/sandboxes";
 import type { ImageService } from "@ctrd/core/services";
@@ -32,6 +33,8 @@ export interface ClientServices {
   readonly imageService: ImageService;
   readonly leasesService: LeaseManager;
   readonly namespaceService: NamespaceStore;
+  /** What the daemon is doing; ctrd alone has it. */
+  readonly operationService: OperationService;
   /** Pulls that run in the daemon; ctrd alone has it. */
   readonly pullService: PullService;
   readonly snapshotters: SnapshotterLookup;
@@ -107,6 +110,10 @@ class JoinedServices implements ClientServices {
 
   get namespaceService(): NamespaceStore {
     return this.#get("namespaceService");
+  }
+
+  get operationService(): OperationService {
+    return this.#get("operationService");
   }
 
   get pullService(): PullService {

@@ -1,6 +1,14 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { createContext, withNamespace, withoutLease } from "./context.ts";
-import { asOperation, createOperations, describeOperation, inStage, stageText } from "./operations.ts";
+import {
+  asOperation,
+  createOperations,
+  describeOperation,
+  inStage,
+  operationService,
+  stageText,
+} from "./operations.ts";
+import { timestampFromMillis } from "./records.ts";
 
 beforeEach(() => void vi.useFakeTimers());
 afterEach(() => void vi.useRealTimers());
@@ -19,7 +27,15 @@ describe("operations", () => {
 
   it("tell who wants them and what they are about only when somebody asks", () => {
     const [object, caller] = [vi.fn(() => ({ kind: "image", id: "a" })), vi.fn(() => "ctr (pid 7)")];
-    const operation = createOperations().start({ name: "pull", object, caller });
+    const operation = createOperations().start({
+      name: "pull",
+      get object() {
+        return object();
+      },
+      get caller() {
+        return caller();
+      },
+    });
     expect(object).not.toHaveBeenCalled();
     expect(caller).not.toHaveBeenCalled();
     expect(describeOperation(operation)).toBe('pull of image "a" by ctr (pid 7), for 0s');
@@ -48,6 +64,20 @@ describe("operations", () => {
     expect(await asOperation(undefined, createContext(), { name: "x" }, async ({ operation }) => operation)).toBe(
       undefined,
     );
+  });
+
+  it("are told to clients with their stages, and what these wait for", async () => {
+    const operations = createOperations();
+    const one = operations.start({ name: "one", namespace: "n", object: { kind: "image", id: "a" }, caller: "me" });
+    operations.start({ name: "two", passive: true }).enter("wait", { waitsFor: one });
+    const service = operationService(operations);
+    const startedAt = timestampFromMillis(Date.now());
+    const first = { id: 1n, name: "one", namespace: "n", object: { kind: "image", id: "a" }, caller: "me", startedAt };
+    expect(await service.list(createContext(), { passive: false })).toEqual([{ ...first, stages: [], passive: false }]);
+    expect((await service.list(createContext(), { passive: true }))[1]).toMatchObject({
+      caller: "the daemon itself",
+      stages: [{ name: "wait", startedAt, waitsFor: 1n }],
+    });
   });
 
   it("that no call asked for end with their work", async () => {

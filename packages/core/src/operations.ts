@@ -10,6 +10,8 @@ import type { CallContext } from "./context.ts";
 import { formatGoDuration } from "./durations.ts";
 import type { PluginType } from "./plugin/index.ts";
 import { pluginType } from "./plugin/index.ts";
+import type { Timestamp } from "./records.ts";
+import { timestampFromMillis } from "./records.ts";
 
 /** The registry of a daemon; its plugin has id `local`. */
 export const OperationsPlugin: PluginType<Operations> = pluginType("io.ctrd.operations.v1");
@@ -38,15 +40,15 @@ export interface StageDetails {
   readonly waitsFor?: Operation | undefined;
 }
 
-/** How an operation starts. */
+/** How an operation starts. What is a getter here is asked only when somebody wants to know. */
 export interface OperationStart {
   /** What is done: `Tasks/Create`, `garbage collection`. */
   readonly name: string;
   readonly namespace?: string;
-  /** What it is about, or how to find out when somebody asks. */
-  readonly object?: OperationObject | (() => OperationObject | undefined);
-  /** Who wants it, or how to find out: `ctr (pid 4711)`, `the restart monitor`. */
-  readonly caller?: string | (() => string);
+  /** What it is about. */
+  readonly object?: OperationObject | undefined;
+  /** Who wants it: `ctr (pid 4711)`, `the restart monitor`; the daemon itself when absent. */
+  readonly caller?: string;
   /** Whether it does nothing but wait until something happens elsewhere: such are left out of lists. */
   readonly passive?: boolean;
 }
@@ -77,6 +79,64 @@ export interface Operations {
   start(start: OperationStart): Operation;
   /** All of them, the oldest first. */
   list(): readonly Operation[];
+}
+
+/** An operation as it is told to others. It has the shape of the API's message. */
+export interface OperationRecord {
+  id: bigint;
+  name: string;
+  namespace: string;
+  object?: OperationObject | undefined;
+  caller: string;
+  startedAt: Timestamp | undefined;
+  stages: StageRecord[];
+  passive: boolean;
+}
+
+/** A stage as it is told to others. */
+export interface StageRecord {
+  name: string;
+  object?: OperationObject | undefined;
+  startedAt: Timestamp | undefined;
+  /** The operation that has to end, or to go on, first; 0 when none has to. */
+  waitsFor: bigint;
+}
+
+/** What a daemon is doing, for its clients. */
+export interface OperationService {
+  /**
+   * Operations under way in all namespaces, the oldest first.
+   *
+   * @param request `passive`: also those that only wait for something to happen
+   * @throws ContainerdError `not-implemented` from a daemon that does not tell
+   */
+  list(ctx: CallContext, request: { readonly passive: boolean }): Promise<OperationRecord[]>;
+}
+
+/** Tells what is in a registry. */
+export function operationService(operations: Operations): OperationService {
+  return {
+    list: (_ctx, { passive }) =>
+      Promise.resolve(
+        operations
+          .list()
+          .filter((operation) => passive || !operation.passive)
+          .map(recordOf),
+      ),
+  };
+}
+
+function recordOf({ id, name, namespace, object, caller, startedAt, stages, passive }: Operation): OperationRecord {
+  return {
+    ...{ id: BigInt(id), name, namespace, object, caller, passive },
+    startedAt: timestampFromMillis(startedAt),
+    stages: stages.map((stage) => ({
+      name: stage.name,
+      object: stage.object,
+      startedAt: timestampFromMillis(stage.startedAt),
+      waitsFor: BigInt(stage.waitsFor?.id ?? 0),
+    })),
+  };
 }
 
 /** Makes a registry in memory. */
@@ -120,13 +180,11 @@ class RunningOperation implements Operation {
   }
 
   get object(): OperationObject | undefined {
-    const { object } = this.#start;
-    return this.#object ?? (typeof object === "function" ? object() : object);
+    return this.#object ?? this.#start.object;
   }
 
   get caller(): string {
-    const { caller } = this.#start;
-    return (typeof caller === "function" ? caller() : caller) ?? "the daemon itself";
+    return this.#start.caller ?? "the daemon itself";
   }
 
   get stages(): readonly Stage[] {

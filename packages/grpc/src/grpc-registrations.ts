@@ -4,6 +4,7 @@ import { invalidArgument } from "@ctrd/core/errors";
 import type { EventService } from "@ctrd/core/events";
 import { EventPlugin } from "@ctrd/core/events";
 import { LeasePlugin } from "@ctrd/core/leases";
+import { operationService, OperationsPlugin } from "@ctrd/core/operations";
 import type { AnyRegistration, InitContext, PluginRef, Registration, Requirement } from "@ctrd/core/plugin";
 import { optional } from "@ctrd/core/plugin";
 import { PodSandboxPlugin, SandboxControllerPlugin, SandboxStorePlugin } from "@ctrd/core/sandboxes";
@@ -30,6 +31,7 @@ import {
   serveIntrospection,
   serveLeases,
   serveNamespaces,
+  serveOperations,
   serveSandboxControllers,
   serveSandboxes,
   serveSnapshots,
@@ -93,6 +95,7 @@ export const grpcRegistrations: readonly AnyRegistration[] = [
   }),
   grpc("healthcheck", [], () => createHealth().service),
   grpc("leases", [LeasePlugin], (ic) => serveLeases(ic.get(LeasePlugin))),
+  grpc("operations", [OperationsPlugin], (ic) => serveOperations(operationService(ic.get(OperationsPlugin)))),
   grpc("sandbox-controllers", [EventPlugin, optional(SandboxControllerPlugin), optional(PodSandboxPlugin)], (ic) => {
     const events = ic.get(EventPlugin);
     const controllers = [...ic.getById(SandboxControllerPlugin), ...ic.getById(PodSandboxPlugin)];

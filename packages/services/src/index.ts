@@ -74,6 +74,8 @@ export { proxyIntrospection } from "./introspection/proxy.ts";
 export { serveIntrospection } from "./introspection/serve.ts";
 export { proxyLeases } from "./leases/proxy.ts";
 export { serveLeases } from "./leases/serve.ts";
+export { proxyOperations } from "./operations/proxy.ts";
+export { serveOperations } from "./operations/serve.ts";
 export { proxyNamespaces } from "./namespaces/proxy.ts";
 export { serveNamespaces } from "./namespaces/serve.ts";
 export { proxyPulls } from "./pulls/proxy.ts";

@@ -1,3 +1,4 @@
+import { OperationsPlugin } from "@ctrd/core/operations";
 import type { AnyRegistration, Registration } from "@ctrd/core/plugin";
 import { optional } from "@ctrd/core/plugin";
 import type { DaemonServer } from "@ctrd/core/services";
@@ -14,6 +15,7 @@ import type { CallMetricsConfig, GrpcServerConfig, MetricsServerConfig, TtrpcSer
 import { callMetricsConfig, grpcServerConfig, metricsServerConfig, ttrpcServerConfig } from "./config.ts";
 import { grpcServer } from "./grpc-server.ts";
 import { metricsServer } from "./metrics-server.ts";
+import { nameCaller } from "./name-caller.ts";
 import { ttrpcServer } from "./ttrpc-server.ts";
 
 const callMetrics: Registration<MetricsSource, CallMetricsConfig> = {
@@ -30,7 +32,7 @@ const callMetrics: Registration<MetricsSource, CallMetricsConfig> = {
 const grpc: Registration<DaemonServer, GrpcServerConfig> = {
   type: ServerPlugin,
   id: "grpc",
-  requires: [GrpcPlugin, optional(MetricsPlugin), optional(TracerRef)],
+  requires: [GrpcPlugin, optional(MetricsPlugin), optional(OperationsPlugin), optional(TracerRef)],
   config: grpcServerConfig,
   initFn(ic) {
     const services = ic.getAll(GrpcPlugin).flatMap((plugin) => plugin.services);
@@ -40,6 +42,8 @@ const grpc: Registration<DaemonServer, GrpcServerConfig> = {
       log: ic.log,
       maxReceiveBytes: ic.config.max_recv_message_size,
       maxSendBytes: ic.config.max_send_message_size,
+      operations: ic.getAll(OperationsPlugin)[0],
+      nameCaller,
       ...(observer === undefined ? {} : { observer }),
       ...(tracer === undefined ? {} : { tracer, logTraceId: ic.daemon.logTraceId ?? false }),
     });

@@ -1,5 +1,6 @@
 import type { CallContext } from "@ctrd/core/context";
 import type { Logger } from "@ctrd/core/log";
+import type { Operation } from "@ctrd/core/operations";
 import type { Span } from "@ctrd/core/tracing";
 import { leaseHeader, namespaceHeader, ttrpcNamespaceHeader } from "@ctrd/core/namespaces";
 import type { IncomingHttpHeaders } from "node:http2";
@@ -37,12 +38,14 @@ export function serverContext(call: ServerStream, { log, span, logTraceId }: Cal
   };
   if (lease !== "") ctx.lease = lease;
   if (span !== undefined) ctx.span = span;
+  if (call.operation !== undefined) ctx.operation = call.operation;
   return ctx;
 }
 
-interface ServerContext extends Omit<CallContext, "lease" | "span"> {
+interface ServerContext extends Omit<CallContext, "lease" | "span" | "operation"> {
   lease?: string;
   span?: Span;
+  operation?: Operation;
 }
 
 function cancellation(call: ServerStream): AbortController {

@@ -2,10 +2,13 @@ import type { CallContext } from "@ctrd/core/context";
 import { codeFromKind, internal, messageOf } from "@ctrd/core/errors";
 import type { Logger } from "@ctrd/core/log";
 import { namespaceHeader } from "@ctrd/core/namespaces";
+import type { Operations } from "@ctrd/core/operations";
 import type { Span, Tracer } from "@ctrd/core/tracing";
 import { parseTraceparent, traceparentHeader, tracestateHeader } from "@ctrd/core/tracing";
 import { asBuffer } from "./buffers.ts";
 import { firstValue, serverContext } from "./call-context.ts";
+import type { NameCaller } from "./call-operation.ts";
+import { CallStart } from "./call-operation.ts";
 import type { MessageCodec, MethodDefinition, ServiceDefinition } from "./definition.ts";
 import { EncodedMessage } from "./encoded-message.ts";
 import { messageMemory } from "./message-memory.ts";
@@ -47,6 +50,8 @@ export interface CallHost {
   readonly log: Logger;
   readonly tracer: Tracer | undefined;
   readonly logTraceId: boolean;
+  readonly operations: Operations | undefined;
+  readonly nameCaller: NameCaller | undefined;
   /** Calls that are under way. */
   readonly active: Set<ActiveCall>;
 }
@@ -71,19 +76,23 @@ export async function runCall(method: ServedMethod, call: ServerStream): Promise
   const { host } = method;
   const ended = observe(method);
   const span = host.tracer === undefined ? undefined : startSpan(host.tracer, method, call);
+  const start = new CallStart(method, call, host.nameCaller);
+  call.operation = host.operations?.start(start);
   const ctx = serverContext(call, { log: host.log, span, logTraceId: host.logTraceId });
+  start.namespace = ctx.namespace;
   const active = { path: call.path, namespace: ctx.namespace, startedAt: performance.now() };
   host.active.add(active);
   let status: WireStatus | undefined;
   try {
-    if (method.definition.responseStream) await answerMany(method, ctx, call);
-    else await answerOnce(method, ctx, call);
+    if (method.definition.responseStream) await answerMany(method, ctx, call, start);
+    else await answerOnce(method, ctx, call, start);
   } catch (error) {
     // A handler that fails because its peer left has not failed.
     status = statusFromError(call.cancelReason ?? error, host.log);
     call.finish(status);
   }
   host.active.delete(active);
+  call.operation?.end();
   const code = status?.code ?? (call.cancelled ? codeFromKind("canceled") : 0);
   ended(code);
   if (span !== undefined) endSpan(span, code, status);
@@ -113,21 +122,21 @@ function endSpan(span: Span, code: number, status: WireStatus | undefined): void
   span.end(status !== undefined && faults.has(code) ? new Error(status.details) : undefined);
 }
 
-async function answerOnce(method: ServedMethod, ctx: CallContext, call: ServerStream): Promise<void> {
+async function answerOnce(method: ServedMethod, ctx: CallContext, call: ServerStream, start: CallStart): Promise<void> {
   const { definition, handle } = method;
-  const request = definition.requestStream
+  start.request = definition.requestStream
     ? incoming(method, call)
     : decode(definition.requestType, await call.readOne());
-  call.answer(encode(definition.responseType, await handle(ctx, request)));
+  call.answer(encode(definition.responseType, await handle(ctx, start.request)));
 }
 
 /** Sends a stream of answers, as fast as the peer takes them. */
-async function answerMany(method: ServedMethod, ctx: CallContext, call: ServerStream): Promise<void> {
+async function answerMany(method: ServedMethod, ctx: CallContext, call: ServerStream, start: CallStart): Promise<void> {
   const { definition, handle } = method;
-  const request = definition.requestStream
+  start.request = definition.requestStream
     ? incoming(method, call)
     : decode(definition.requestType, await call.readOne());
-  const answers = handle(ctx, request);
+  const answers = handle(ctx, start.request);
   // Headers now, so that a peer which waits for them knows that the call has begun (a subscription is registered).
   call.sendHeaders();
   for await (const answer of answers) {

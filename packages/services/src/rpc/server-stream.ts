@@ -1,4 +1,6 @@
 import { canceled, codeFromKind, deadlineExceeded, internal } from "@ctrd/core/errors";
+import type { Operation } from "@ctrd/core/operations";
+import { stageText } from "@ctrd/core/operations";
 import type { IncomingHttpHeaders, OutgoingHttpHeaders, ServerHttp2Stream } from "node:http2";
 import { FrameDecoder, frameMessage } from "./frames.ts";
 import { MessageQueue } from "./message-queue.ts";
@@ -22,6 +24,8 @@ const trailersOnly = { endStream: true, sendDate: false };
 export class ServerStream {
   readonly path: string;
   readonly headers: IncomingHttpHeaders;
+  /** What is done for it: a deadline that passes names its stage. */
+  operation: Operation | undefined;
   readonly #stream: ServerHttp2Stream;
   readonly #limits: MessageLimits;
   readonly #onCancel: ((call: ServerStream) => void)[] = [];
@@ -45,6 +49,15 @@ export class ServerStream {
     });
     const timeout = headers["grpc-timeout"];
     if (typeof timeout === "string") this.#limitTime(timeout);
+  }
+
+  /** File descriptor of the peer's socket; undefined when it is gone. */
+  get socket(): number | undefined {
+    const { session } = this.#stream;
+    if (session === undefined || session.destroyed) return undefined;
+    // Node's types do not tell of the handle below.
+    const { _handle: handle } = session.socket as { _handle?: { fd?: number } | null };
+    return handle?.fd;
   }
 
   /** Whether the peer left, or its deadline passed, before the call was answered. */
@@ -204,7 +217,8 @@ export class ServerStream {
     // setTimeout takes at most 2^31-1 ms; a longer deadline (24 days) is as good as none.
     if (millis === undefined || millis > 0x7fff_ffff) return;
     this.#deadline = setTimeout(() => {
-      const reason = deadlineExceeded(this.path);
+      const stage = this.operation === undefined ? "" : stageText(this.operation);
+      const reason = deadlineExceeded(`${this.path}${stage}`);
       this.#cancel(() => reason);
       this.finish({ code: codeFromKind(reason.kind), details: reason.message });
     }, millis);

@@ -1,9 +1,11 @@
 import type { Logger } from "@ctrd/core/log";
 import { silentLogger } from "@ctrd/core/log";
+import type { Operations } from "@ctrd/core/operations";
 import type { Tracer } from "@ctrd/core/tracing";
 import { once } from "node:events";
 import type { Http2Server, IncomingHttpHeaders, ServerHttp2Session, ServerHttp2Stream } from "node:http2";
 import { createServer } from "node:http2";
+import type { NameCaller } from "./call-operation.ts";
 import type { BoundService } from "./definition.ts";
 import { methodPath } from "./definition.ts";
 import { defaultMaxMessageBytes } from "./limits.ts";
@@ -26,6 +28,10 @@ export interface RpcServerOptions {
   readonly tracer?: Tracer;
   /** Whether log lines of calls name their trace. */
   readonly logTraceId?: boolean;
+  /** Where calls are listed while they are under way. */
+  readonly operations?: Operations | undefined;
+  /** Names who calls, for {@link operations}. */
+  readonly nameCaller?: NameCaller;
 }
 
 /** A gRPC server. */
@@ -58,8 +64,8 @@ const resetLimit = 0x7fff_ffff;
 /** Makes a server for `services`; {@link RpcServer.listen} starts it. */
 export function createRpcServer(services: readonly BoundService[], options: RpcServerOptions = {}): RpcServer {
   const log = options.log ?? silentLogger;
-  const { tracer, logTraceId = false } = options;
-  const host: CallHost = { log, tracer, logTraceId, active: new Set() };
+  const { tracer, logTraceId = false, operations, nameCaller } = options;
+  const host: CallHost = { log, tracer, logTraceId, operations, nameCaller, active: new Set() };
   const methods = servedMethods(services, host, options.observer);
   const limits = {
     maxReceiveBytes: options.maxReceiveBytes ?? defaultMaxMessageBytes,
