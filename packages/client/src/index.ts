@@ -29,6 +29,7 @@ export { fromDaemon } from "./embedded.ts";
 export type { ForPlatform, ImageUsageOptions, UnpackImageOptions } from "./image.ts";
 export { Image } from "./image.ts";
 export { defaultFifoDirectory } from "./io/fifos.ts";
+export type { OutputProgress, OutputReader, TakenOutputs } from "./io/output-reader.ts";
 export type { IoCreator, IoTarget, ProcessIo } from "./io/process-io.ts";
 export type { StreamOptions } from "./io/streams.ts";
 export { inherit, streams } from "./io/streams.ts";

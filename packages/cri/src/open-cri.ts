@@ -89,6 +89,7 @@ export async function openCri(options: CriOptions): Promise<OpenedCri> {
     async close() {
       await streams.close();
       client.close();
+      await cri.logs.close();
       network.close();
       await stats.close();
     },

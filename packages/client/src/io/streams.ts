@@ -13,6 +13,7 @@ import { finished } from "node:stream/promises";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { FifoSet } from "./fifos.ts";
 import { endWithoutWriter, findFifos, makeFifos, openInput, openOutput } from "./fifos.ts";
+import type { OutputProgress, OutputReader, TakenOutputs } from "./output-reader.ts";
 import type { IoCreator, ProcessIo } from "./process-io.ts";
 
 /** Which streams are connected to what. */
@@ -25,6 +26,8 @@ export interface StreamOptions {
   readonly stderr?: boolean | Writable;
   /** The process has a terminal. */
   readonly terminal?: boolean;
+  /** Reads stdout and stderr in place of this event loop, whatever `stdout` and `stderr` say. */
+  readonly outputs?: OutputReader;
 }
 
 /**
@@ -36,7 +39,7 @@ export function streams(options: StreamOptions = {}): IoCreator {
     const { stdin = false, terminal = false } = options;
     const fifos = await makeFifos(fifoDirectory, id, { stdin: stdin !== false, terminal });
     try {
-      return new PipedIo(fifos, options, log);
+      return await openIo(fifos, options, log);
     } catch (error) {
       await fifos.remove();
       throw error;
@@ -57,7 +60,17 @@ export function inherit(options: { stdin?: boolean; terminal?: boolean } = {}): 
 
 /** Connects to the FIFOs of a process that was made earlier, by whomever. */
 export async function attachStreams(stdio: TaskStdio, options: StreamOptions, log: Logger): Promise<ProcessIo> {
-  return new PipedIo(await findFifos(stdio), options, log);
+  return openIo(await findFifos(stdio), options, log);
+}
+
+async function openIo(fifos: FifoSet, options: StreamOptions, log: Logger): Promise<ProcessIo> {
+  const taken = await options.outputs?.open(fifos.stdio);
+  try {
+    return new PipedIo(fifos, options, log, taken);
+  } catch (error) {
+    taken?.close();
+    throw error;
+  }
 }
 
 /** How often is looked whether output comes, and after how many looks without any it has become quiet. */
@@ -72,17 +85,21 @@ class PipedIo implements ProcessIo {
   readonly stdinEnded: Promise<void>;
   readonly #fifos: FifoSet;
   readonly #outputs: Output[] = [];
+  readonly #taken: TakenOutputs | undefined;
   #input: Input | undefined;
   #closing: Promise<void> | undefined;
 
-  constructor(fifos: FifoSet, options: StreamOptions, log: Logger) {
+  constructor(fifos: FifoSet, options: StreamOptions, log: Logger, taken: TakenOutputs | undefined) {
     const { stdio } = fifos;
     this.#fifos = fifos;
+    this.#taken = taken;
     this.stdio = stdio;
     const { stdin = false, stdout = true, stderr = true } = options;
     try {
-      this.stdout = this.#open(stdio.stdout, stdout, log);
-      this.stderr = this.#open(stdio.stderr, stderr, log);
+      if (taken === undefined) {
+        this.stdout = this.#open(stdio.stdout, stdout, log);
+        this.stderr = this.#open(stdio.stderr, stderr, log);
+      }
       if (stdin !== false && stdio.stdin !== "") this.#input = new Input(stdio.stdin, stdin, log);
     } catch (error) {
       for (const output of this.#outputs) output.close();
@@ -104,14 +121,13 @@ class PipedIo implements ProcessIo {
   }
 
   async drained(): Promise<void> {
-    await Promise.all(this.#outputs.map((output) => output.drained()));
+    await Promise.all([this.#taken?.ended, ...this.#outputs.map((output) => output.drained())]);
   }
 
   async quiet(signal: AbortSignal): Promise<void> {
     let seen = -1;
     for (let looks = 0; looks < quietLooks && !signal.aborted;) {
-      const bytes = this.#outputs.reduce((sum, { socket }) => sum + socket.bytesRead, 0);
-      const waiting = this.#outputs.some(({ socket }) => socket.readableLength > 0);
+      const { bytes, waiting } = (await this.#taken?.progress()) ?? this.#progress();
       looks = bytes === seen && !waiting ? looks + 1 : 0;
       seen = bytes;
       // Aborted: the loop ends.
@@ -119,8 +135,17 @@ class PipedIo implements ProcessIo {
     }
   }
 
+  #progress(): OutputProgress {
+    return {
+      bytes: this.#outputs.reduce((sum, { socket }) => sum + socket.bytesRead, 0),
+      waiting: this.#outputs.some(({ socket }) => socket.readableLength > 0),
+    };
+  }
+
   cancel(): void {
-    for (const { path } of this.#outputs) endWithoutWriter(path);
+    const { stdout, stderr } = this.stdio;
+    const paths = this.#taken === undefined ? this.#outputs.map(({ path }) => path) : [stdout, stderr];
+    for (const path of paths) if (path !== "") endWithoutWriter(path);
   }
 
   close(): Promise<void> {
@@ -130,6 +155,7 @@ class PipedIo implements ProcessIo {
 
   detach(): void {
     this.#input?.close();
+    this.#taken?.close();
     for (const output of this.#outputs) output.close();
   }
 

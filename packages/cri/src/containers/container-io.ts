@@ -3,13 +3,12 @@
  *
  * @module
  */
-import { join } from "node:path";
 import type { Readable, Writable } from "node:stream";
-import type { IoCreator, Task } from "@ctrd/client";
+import type { IoCreator, OutputReader, Task } from "@ctrd/client";
 import { streams } from "@ctrd/client";
-import { messageOf } from "@ctrd/core/errors";
+import { failedPrecondition, messageOf } from "@ctrd/core/errors";
 import type { Logger } from "@ctrd/core/log";
-import type { ContainerLog, OutputName } from "../logs/index.ts";
+import type { LoggedOutputs, LogTarget, LogThread, OutputName } from "../logs/index.ts";
 import { Attachment } from "./attachment.ts";
 
 /** What somebody attaches to. */
@@ -19,48 +18,64 @@ export interface AttachStreams {
   readonly stderr?: Writable;
 }
 
+/** What {@link ContainerIo} is made with. */
+export interface ContainerIoOptions {
+  readonly stdin: boolean;
+  readonly stdinOnce: boolean;
+  readonly tty: boolean;
+  /** Where FIFOs are made: a directory that does not survive a reboot. */
+  readonly directory: string;
+  readonly logs: LogThread;
+  /** Where output is written down, if anywhere. */
+  readonly target: LogTarget | undefined;
+  readonly log: Logger;
+}
+
 /** Streams of a container, from its start to its end. */
 export class ContainerIo {
-  readonly #settings: { readonly stdin: boolean; readonly stdinOnce: boolean; readonly tty: boolean };
-  readonly #directory: string;
+  readonly #options: ContainerIoOptions;
   readonly #log: Logger;
   readonly #attachments = new Set<Attachment>();
-  #output: ContainerLog | undefined;
+  #outputs: LoggedOutputs | undefined;
   #stdin: Writable | undefined;
-  #ended: Promise<unknown> = Promise.resolve();
   #isOver = false;
 
-  /** @param state directory of the container that does not survive a reboot */
-  constructor(settings: { stdin: boolean; stdinOnce: boolean; tty: boolean }, state: string, log: Logger) {
-    this.#settings = settings;
-    this.#directory = join(state, "io");
-    this.#log = log;
+  constructor(options: ContainerIoOptions) {
+    this.#options = options;
+    this.#log = options.log;
   }
 
-  /** Makes the FIFOs of a new task. */
+  /** Makes the FIFOs of a new task. Its outputs are read from then on. */
   get creator(): IoCreator {
-    const { stdin, tty: terminal } = this.#settings;
-    const create = streams({ stdin, terminal });
-    return (target) => create({ ...target, fifoDirectory: this.#directory });
+    const { stdin, tty: terminal, directory: fifoDirectory } = this.#options;
+    const create = streams({ stdin, terminal, outputs: this.reader });
+    return (target) => create({ ...target, fifoDirectory });
   }
 
-  /** Begins to read the streams of a task. */
-  connect(task: Task, output: ContainerLog | undefined): void {
-    this.#output = output;
+  /** Reads the outputs of a task. */
+  get reader(): OutputReader {
+    return { open: (paths) => this.#read(paths) };
+  }
+
+  /** The task is there: its stdin can be written. */
+  connect(task: Task): void {
     this.#stdin = task.stdin;
     task.stdin?.on("error", () => {});
-    this.#ended = Promise.all([this.#read("stdout", task.stdout), this.#read("stderr", task.stderr)]);
-    void this.#ended.then(() => this.#end());
   }
 
   /** Resolves when all output has come and is written down. */
   get ended(): Promise<unknown> {
-    return this.#ended;
+    return this.#outputs?.ended ?? Promise.resolve();
   }
 
-  /** Where output is written down now. */
-  get output(): ContainerLog | undefined {
-    return this.#output;
+  /**
+   * Goes on in a new log, after the old one was renamed.
+   *
+   * @throws when that cannot be opened; ContainerdError `failed-precondition` when there is none, or it has ended
+   */
+  async reopenLog(): Promise<void> {
+    if (this.#outputs === undefined) throw failedPrecondition("nothing is read");
+    await this.#outputs.reopen();
   }
 
   /**
@@ -74,6 +89,8 @@ export class ContainerIo {
     this.#attachments.add(attachment);
     const leave = (): void => attachment.end();
     signal.addEventListener("abort", leave, { once: true });
+    // What the container answers must be seen.
+    await this.#outputs?.watch(true);
     const stdin = client.stdin === undefined ? undefined : this.#feed(client.stdin, attachment);
     try {
       if (signal.aborted || this.#isOver) return;
@@ -81,13 +98,14 @@ export class ContainerIo {
     } finally {
       signal.removeEventListener("abort", leave);
       this.#attachments.delete(attachment);
+      if (this.#attachments.size === 0) void this.#outputs?.watch(false);
       client.stdin?.destroy();
       await stdin;
     }
   }
 
   async #feed(source: Readable, attachment: Attachment): Promise<void> {
-    const { stdinOnce, tty } = this.#settings;
+    const { stdinOnce, tty } = this.#options;
     try {
       for await (const chunk of source) {
         const stdin = this.#stdin;
@@ -101,31 +119,24 @@ export class ContainerIo {
     else attachment.end();
   }
 
-  async #read(name: OutputName, source: Readable | undefined): Promise<void> {
-    if (source === undefined) return;
-    try {
-      for await (const chunk of source) await this.#deliver(name, chunk as Buffer);
-    } catch (error) {
-      this.#log.debug({ stream: name, err: messageOf(error) }, "output of a container was not read to its end");
-    }
-    this.#output?.end(name);
+  async #read({ stdout, stderr }: { stdout: string; stderr: string }): Promise<LoggedOutputs> {
+    const { logs, target, log } = this.#options;
+    const outputs = await logs.open(
+      { stdout, stderr, target, watched: false },
+      { log, output: (name, chunk) => this.#deliver(name, chunk) },
+    );
+    this.#outputs = outputs;
+    void outputs.ended.then(() => this.#end());
+    return outputs;
   }
 
   async #deliver(name: OutputName, chunk: Buffer): Promise<void> {
-    await this.#output?.write(name, chunk);
     for (const attachment of this.#attachments) await attachment.write(name, chunk);
   }
 
-  async #end(): Promise<void> {
+  #end(): void {
     this.#isOver = true;
     for (const attachment of this.#attachments) attachment.end();
-    const output = this.#output;
-    this.#output = undefined;
-    try {
-      await output?.close();
-    } catch (error) {
-      this.#log.error({ err: messageOf(error) }, "log of a container not closed");
-    }
   }
 }
 

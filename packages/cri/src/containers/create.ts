@@ -30,11 +30,11 @@ import { containerName, newId } from "../store/ids.ts";
 import { recordLabels } from "../store/labels.ts";
 import { Stages } from "../store/stages.ts";
 import { unlessGone } from "../store/unless-gone.ts";
-import { ContainerIo } from "./container-io.ts";
 import type { ContainerMetadata } from "./container-metadata.ts";
 import { containerExtension, encodeContainerMetadata } from "./container-metadata.ts";
 import { Container } from "./container.ts";
 import { mountImages, unmountImages } from "./image-mounts.ts";
+import { containerIo } from "./log.ts";
 import { prepareRootfs, removeRootfs } from "./rootfs.ts";
 import { signalName } from "./signals.ts";
 import { fillVolumes } from "./volumes.ts";
@@ -241,7 +241,9 @@ async function newContainer(
       resources: config.linux?.resources,
     },
   });
-  container.io = new ContainerIo(config, containerState(cri.directories, container.id), cri.log);
+  container.io = containerIo(cri, metadata);
+  // It is there when the container starts.
+  cri.logs.prepare();
   await container.save();
   return container;
 }

@@ -1,12 +1,21 @@
-/** The log of a container. */
-import { ContainerLog } from "../logs/index.ts";
+/** Streams and logs of containers. */
+import { join } from "node:path";
+import { containerState } from "../sandboxes/layout.ts";
 import type { Cri } from "../store/cri.ts";
-import type { Container } from "./container.ts";
+import { ContainerIo } from "./container-io.ts";
+import type { ContainerMetadata } from "./container-metadata.ts";
 
-/** Opens the log of a container; undefined when nothing is to be logged. */
-export async function openLog(cri: Cri, { id, metadata }: Container): Promise<ContainerLog | undefined> {
-  const { logPath } = metadata;
-  if (logPath === "") return undefined;
-  const log = cri.log.child({ container: id });
-  return ContainerLog.open({ path: logPath, maxLine: cri.config.max_container_log_line_size, log });
+/** The streams of a container, which are written down unless it has no log. */
+export function containerIo(cri: Cri, { id, config, logPath }: ContainerMetadata): ContainerIo {
+  const { stdin, stdinOnce, tty } = config;
+  const maxLine = cri.config.max_container_log_line_size;
+  return new ContainerIo({
+    stdin,
+    stdinOnce,
+    tty,
+    directory: join(containerState(cri.directories, id), "io"),
+    logs: cri.logs,
+    target: logPath === "" ? undefined : { path: logPath, maxLine },
+    log: cri.log.child({ container: id }),
+  });
 }

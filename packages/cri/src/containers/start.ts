@@ -4,7 +4,6 @@
  * @module
  */
 import { ContainerEventType, ContainerState } from "@ctrd/api/cri/runtime/v1/api";
-import type { Task } from "@ctrd/client";
 import type { CallContext } from "@ctrd/core/context";
 import { failedPrecondition, internal, messageOf } from "@ctrd/core/errors";
 import { publishEvent } from "../events/publish.ts";
@@ -12,7 +11,6 @@ import { nowNanos } from "../store/clock.ts";
 import type { Cri } from "../store/cri.ts";
 import type { Container } from "./container.ts";
 import { watchExit } from "./exits.ts";
-import { openLog } from "./log.ts";
 import { memoryCgroupOf } from "./oom.ts";
 
 /** Exit code of a container that could not be started. */
@@ -56,18 +54,10 @@ function checkStartable({ id, state, busy }: Container): void {
 async function start(cri: Cri, ctx: CallContext, container: Container): Promise<void> {
   const { io } = container;
   if (io === undefined) throw internal(`container "${container.id}" has no streams`);
-  const [output, record] = await Promise.all([
-    openLog(cri, container),
-    cri.client.loadContainer(container.id, { signal: ctx.signal, span: ctx.span }),
-  ]);
-  let task: Task;
-  try {
-    task = await record.newTask({ signal: ctx.signal, span: ctx.span, io: io.creator });
-  } catch (error) {
-    await output?.close();
-    throw error;
-  }
-  io.connect(task, output);
+  const record = await cri.client.loadContainer(container.id, { signal: ctx.signal, span: ctx.span });
+  const { endpoint: taskApi } = cri.sandboxes.get(container.metadata.sandboxId);
+  const task = await record.newTask({ signal: ctx.signal, span: ctx.span, io: io.creator, taskApi });
+  io.connect(task);
   const memoryCgroup = await memoryCgroupOf(task.pid);
   try {
     await cri.nri.container(ctx, "startContainer", container);

@@ -10,7 +10,7 @@ import { Socket } from "node:net";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { ContainerLog } from "./index.ts";
+import { ContainerLog } from "./container-log.ts";
 
 let directory: TempDir;
 let path: string;

@@ -3,5 +3,7 @@
  *
  * @module
  */
-export { ContainerLog } from "./container-log.ts";
 export type { OutputName } from "./line-writer.ts";
+export type { LogTarget } from "./log-protocol.ts";
+export { LogThread } from "./log-thread.ts";
+export type { LoggedOutputs } from "./logged-outputs.ts";

@@ -3,12 +3,12 @@ import { mkdir } from "node:fs/promises";
 import type { Container as ContainerObject, Task } from "@ctrd/client";
 import type { CallContext } from "@ctrd/core/context";
 import { isKind, messageOf } from "@ctrd/core/errors";
-import { ContainerIo } from "../containers/container-io.ts";
+import type { ContainerIo } from "../containers/container-io.ts";
 import { containerExtension, decodeContainerMetadata } from "../containers/container-metadata.ts";
 import { Container } from "../containers/container.ts";
 import { userOf } from "../containers/create.ts";
 import { watchExit } from "../containers/exits.ts";
-import { openLog } from "../containers/log.ts";
+import { containerIo } from "../containers/log.ts";
 import { memoryCgroupOf } from "../containers/oom.ts";
 import type { StoredStatus } from "../containers/status-file.ts";
 import { readStatus } from "../containers/status-file.ts";
@@ -18,7 +18,10 @@ import type { Cri } from "../store/cri.ts";
 import { kindLabel } from "../store/labels.ts";
 
 export async function recoverContainers(cri: Cri, ctx: CallContext): Promise<void> {
-  const records = await cri.client.containers([`labels."${kindLabel}"==container`], { signal: ctx.signal, span: ctx.span });
+  const records = await cri.client.containers([`labels."${kindLabel}"==container`], {
+    signal: ctx.signal,
+    span: ctx.span,
+  });
   await Promise.all(
     records.map(async (record) => {
       try {
@@ -44,12 +47,13 @@ async function recoverContainer(cri: Cri, ctx: CallContext, object: ContainerObj
     user: userOf(await object.spec({ signal: ctx.signal, span: ctx.span })),
     status: stored ?? { ...unknownStatus, createdAt: nanosOf(record.createdAt) },
   });
-  container.io = new ContainerIo(metadata.config, state, cri.log);
+  const io = containerIo(cri, metadata);
+  container.io = io;
   cri.containerNames.reserve(metadata.name, id, "recovered");
   cri.specs.selinux.reserve(metadata.processLabel);
   cri.containers.add(container);
   try {
-    await findTask(cri, ctx, object, container);
+    await findTask(cri, ctx, object, container, io);
   } catch (error) {
     container.isUnknown = true;
     cri.log.warn({ container: id, err: messageOf(error) }, "state of a container not known");
@@ -68,11 +72,18 @@ const unknownStatus: StoredStatus = {
   resources: undefined,
 };
 
-async function findTask(cri: Cri, ctx: CallContext, object: ContainerObject, container: Container): Promise<void> {
+async function findTask(
+  cri: Cri,
+  ctx: CallContext,
+  object: ContainerObject,
+  container: Container,
+  io: ContainerIo,
+): Promise<void> {
   const { signal } = ctx;
   let task: Task;
   try {
-    task = await object.task({ signal, attach: { stdin: container.metadata.config.stdin } });
+    const { stdin } = container.metadata.config;
+    task = await object.task({ signal, attach: { stdin, outputs: io.reader } });
   } catch (error) {
     if (!isKind(error, "not-found")) throw error;
     await ended(container);
@@ -85,10 +96,10 @@ async function findTask(cri: Cri, ctx: CallContext, object: ContainerObject, con
     await ended(container);
     return;
   }
-  container.io?.connect(task, await openLog(cri, container));
+  io.connect(task);
   if (state === "stopped" || state === "unknown") {
     await task.delete({ kill: true, signal });
-    await container.io?.ended;
+    await io.ended;
     const finishedAt = exitedAt === undefined ? nowNanos() : BigInt(exitedAt.getTime()) * 1_000_000n;
     await container.update({ pid: 0, finishedAt, exitCode, reason: "" });
     return;

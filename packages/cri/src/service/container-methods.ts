@@ -69,9 +69,11 @@ export function containerMethods(cri: Cri): RuntimeMethods<Names> {
       cri.serving(ctx);
       const container = cri.containers.get(containerId);
       runningTask(container);
-      const log = container.io?.output;
-      if (log === undefined) throw failedPrecondition(`container "${container.id}" writes no log`);
-      await log.reopen();
+      const { io } = container;
+      if (io === undefined || container.metadata.logPath === "") {
+        throw failedPrecondition(`container "${container.id}" writes no log`);
+      }
+      await io.reopenLog();
       return {};
     },
     execSync: (ctx, request) => execSync(cri, cri.serving(ctx), request),

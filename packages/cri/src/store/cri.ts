@@ -15,6 +15,7 @@ import type { RuntimeConfig } from "../config/runtime-config.ts";
 import type { Container } from "../containers/container.ts";
 import { PodEvents } from "../events/pod-events.ts";
 import type { CriImages } from "../images/cri-images.ts";
+import { LogThread } from "../logs/index.ts";
 import { NodeHooks } from "../nri/node-hooks.ts";
 import type { CriDirectories } from "../sandboxes/layout.ts";
 import type { PodNetwork } from "../sandboxes/network.ts";
@@ -72,6 +73,7 @@ export class Cri implements Omit<CriParts, "nodeResources"> {
   readonly sandboxNames: Names = new Names("pod sandbox");
   readonly containerNames: Names = new Names("container");
   readonly nri: NodeHooks;
+  readonly logs: LogThread;
   readonly locks: KeyedLocks = new KeyedLocks();
   #streams: StreamingServer | undefined;
 
@@ -87,6 +89,7 @@ export class Cri implements Omit<CriParts, "nodeResources"> {
     this.directories = parts.directories;
     this.daemon = parts.daemon;
     this.log = parts.log;
+    this.logs = new LogThread(parts.log);
     this.nri = new NodeHooks(this, parts.nodeResources);
     this.snapshotterRoot = (snapshotter) => parts.snapshotterRoot(snapshotter);
   }
