@@ -14,24 +14,16 @@ interface BufferDir extends Closeable {
 
 const slash = Buffer.from("/");
 
-/** How much of a tree is looked at. */
-export interface UsageLimit {
-  /** Directory entries. */
-  readonly entries: number;
-  /** Allocated bytes. */
-  readonly bytes?: bigint;
-}
-
 /** Allocated bytes and inodes, counted entry by entry. */
 class UsageCount {
   size = 0n;
   inodes = 0;
   #entries = 0;
-  readonly #limit: UsageLimit;
+  readonly #limit: number;
   /** `device:inode` of files with several names. */
   readonly #linked = new Set<string>();
 
-  constructor(limit: UsageLimit) {
+  constructor(limit: number) {
     this.#limit = limit;
   }
 
@@ -67,7 +59,7 @@ class UsageCount {
   }
 
   #add(stat: BigIntStats): boolean {
-    if (++this.#entries > this.#limit.entries) return false;
+    if (++this.#entries > this.#limit) return false;
     if (stat.nlink > 1n && !stat.isDirectory()) {
       const inode = `${stat.dev}:${stat.ino}`;
       if (this.#linked.has(inode)) return true;
@@ -76,7 +68,7 @@ class UsageCount {
     // Of 512 bytes, whatever the block size.
     this.size += stat.blocks * 512n;
     this.inodes += 1;
-    return this.#limit.bytes === undefined || this.size <= this.#limit.bytes;
+    return true;
   }
 }
 
@@ -84,12 +76,9 @@ class UsageCount {
  * What a directory tree takes on disk: allocated bytes and inodes, the directory itself included. A file with several
  * names in the tree counts once. Names need not be UTF-8.
  *
- * @returns `undefined` when there is more than `limit` allows
+ * @returns `undefined` when there are more than `limit` entries
  */
-export function diskUsage(
-  directory: string,
-  limit: UsageLimit = { entries: Number.POSITIVE_INFINITY },
-): SnapshotUsage | undefined {
+export function diskUsage(directory: string, limit: number = Number.POSITIVE_INFINITY): SnapshotUsage | undefined {
   const count = new UsageCount(limit);
   if (!count.addTree(Buffer.from(directory))) return undefined;
   return { size: count.size, inodes: BigInt(count.inodes) };

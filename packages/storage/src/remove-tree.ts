@@ -5,16 +5,13 @@ import { AT_FDCWD, close, openat, OpenFlag, readMountInfo, removeTreeAt, unmount
 /**
  * Removes a tree; symbolic links are not followed, a path that does not exist is fine. What is mounted inside is
  * detached first: else the files of another filesystem, perhaps the host's own, would be deleted through the mount.
- *
- * @param deadline `performance.now()` after which it stops where it is
- * @returns whether all is gone; false only after `deadline`
  */
-export function removeTree(path: string, deadline?: number): boolean {
+export function removeTree(path: string): void {
   for (const mountPoint of mountsInside(path)) unmount(mountPoint, UnmountFlag.Detach);
-  if (lstatSync(path, { throwIfNoEntry: false }) === undefined) return true;
+  if (lstatSync(path, { throwIfNoEntry: false }) === undefined) return;
   const parent = openat(AT_FDCWD, dirname(path), OpenFlag.Path | OpenFlag.Directory);
   try {
-    return removeTreeAt(parent, basename(path), deadline);
+    removeTreeAt(parent, basename(path));
   } finally {
     close(parent);
   }

@@ -1,16 +1,14 @@
-import { setImmediate } from "node:timers/promises";
-import { canceled, errnoOf, failedPrecondition } from "@ctrd/core/errors";
+import { canceled, failedPrecondition } from "@ctrd/core/errors";
 import type { SnapshotUsage } from "@ctrd/core/snapshots";
-import type { UsageLimit } from "./disk-usage.ts";
 import { diskUsage } from "./disk-usage.ts";
-import { mountsInside, removeTree } from "./remove-tree.ts";
+import { removeLittleTree } from "./remove-little-tree.ts";
+import { mountsInside } from "./remove-tree.ts";
 import { TaskPool } from "./task-pool.ts";
-import { sliceMs } from "./turns.ts";
 
 /** Trees of up to so many entries are measured at once: it takes 1 to 3 ms, a new thread takes 50 and more. */
-const fewEntries: UsageLimit = { entries: 512 };
-/** Trees up to this are removed without a thread. The larger a file, the longer its removal takes. */
-const littleToRemove: UsageLimit = { entries: 512, bytes: 16n << 20n };
+const fewEntries = 512;
+/** Trees of more entries than this are removed by threads of their own. */
+const fewToRemove = 512;
 /** While more trees than this are being removed, threads remove the next ones. */
 const fewRemovals = 16;
 
@@ -59,27 +57,15 @@ export class TreePool {
     return this.#pool.close();
   }
 
-  /** Removes a small tree, one slice of time a turn of the event loop; false, and nothing done, for a larger one. */
+  /** Removes a small tree, one after the other; false for a larger one. What is mounted inside is for a thread. */
   #removeLittle(path: string): Promise<boolean> {
     const removal = this.#before.then(async () => {
-      await setImmediate();
-      if (!isLittle(path)) return false;
-      while (!removeTree(path, performance.now() + sliceMs)) await setImmediate();
-      return true;
+      if (mountsInside(path).length > 0) return false;
+      return await removeLittleTree(path, fewToRemove);
     });
     this.#before = removal.catch(() => {
       // Its own caller gets its error.
     });
     return removal;
-  }
-}
-
-/** Whether a tree is small. One with mounts inside is not looked into: they may hang. */
-function isLittle(path: string): boolean {
-  try {
-    return mountsInside(path).length === 0 && diskUsage(path, littleToRemove) !== undefined;
-  } catch (error) {
-    // What is deeper than paths reach, say, is for a thread.
-    return errnoOf(error) === "ENOENT";
   }
 }

@@ -25,16 +25,13 @@ const deepest = 100;
  * removed and never followed, also when one takes the place of a directory meanwhile; neither the depth of the tree nor
  * the length of its paths matters. What is mounted inside is gone through: detach it before.
  *
- * @param deadline `performance.now()` after which it stops where it is
- * @returns whether all is gone; false only after `deadline`
  * @throws SysError of what cannot be removed; then some of the tree is left
  */
-export function removeTreeAt(dirfd: number, name: PathLike, deadline: number = Number.POSITIVE_INFINITY): boolean {
+export function removeTreeAt(dirfd: number, name: PathLike): void {
   const levels: Level[] = [];
   try {
     enter(levels, dirfd, name);
     for (let top = levels.at(-1); top !== undefined; top = levels.at(-1)) {
-      if (performance.now() >= deadline) return false;
       const next = top.left.pop();
       if (next !== undefined) {
         if (levels.length < deepest || !moveUp(levels, top, next)) enter(levels, top.fd, next);
@@ -44,7 +41,6 @@ export function removeTreeAt(dirfd: number, name: PathLike, deadline: number = N
       close(top.fd);
       unlink(levels.at(-1)?.fd ?? dirfd, top.name, AtFlag.RemoveDir);
     }
-    return true;
   } finally {
     for (const { fd } of levels) close(fd);
   }

@@ -5,6 +5,10 @@ import { setImmediate } from "node:timers/promises";
 
 /** Longest slice, in milliseconds. A call has to wait for one or two of them, however long the collection takes. */
 const sliceMs = 1;
+/** A turn of the event loop that took longer had something else to do, in milliseconds. */
+const idleTurnMs = 0.1;
+/** Longest wait for a turn with nothing else to do, in milliseconds: a collection must come to its end. */
+const patienceMs = 10;
 
 export class Slices {
   readonly #signal: AbortSignal;
@@ -20,13 +24,18 @@ export class Slices {
     return this.#busyMs;
   }
 
-  /** Lets others run when the slice is used up. @throws the signal's reason */
+  /** Lets others run when the slice is used up, all that they have to do at the moment. @throws the signal's reason */
   async yield(): Promise<void> {
-    const used = performance.now() - this.#start;
+    const end = performance.now();
+    const used = end - this.#start;
     if (used < sliceMs) return;
     this.#busyMs += used;
-    await setImmediate();
-    this.#start = performance.now();
+    let turn: number;
+    do {
+      turn = performance.now();
+      await setImmediate();
+      this.#start = performance.now();
+    } while (this.#start - turn > idleTurnMs && this.#start - end < patienceMs);
     this.#signal.throwIfAborted();
   }
 
