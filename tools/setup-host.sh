@@ -4,6 +4,7 @@
 #
 #   tools/setup-host.sh start    what `npm start` needs
 #   tools/setup-host.sh test     that and the peers of the test suite (default)
+#   tools/setup-host.sh kubelet  the kubelet of `npm run test:kubelet`, which takes minutes to be built
 set -euo pipefail
 cd "$(dirname "$0")/.."
 want=${1:-test}
@@ -75,7 +76,7 @@ if [ ${#missing[@]} -gt 0 ] || [ ${#missing_peers[@]} -gt 0 ]; then
   done
 fi
 
-[ "$want" = test ] || exit 0
+[ "$want" = start ] && exit 0
 
 # Peers from the Go module proxy.
 go=$(command -v go || true)
@@ -174,6 +175,35 @@ build_gvisor() {
   fi
   rm -rf "$build"
 }
+
+# Kubernetes' main module replaces its parts by folders beside it; they are modules of their own with versions like its own.
+build_kubelet() {
+  local version=$1
+  [ -x "$host_bin/kubelet-$version" ] && return
+  [ -n "$go" ] || { echo "setup-host: no Go toolchain: the kubelet is not built" >&2 && return 1; }
+  echo "setup-host: building kubelet $version from the Go module proxy" >&2
+  local build modfile module=k8s.io/kubernetes package=k8s.io/component-base/version
+  build=$(mktemp -d)
+  modfile=$(GOFLAGS=-mod=mod "$go" mod download -json "$module@$version" | sed -n 's/^\t"GoMod": "\(.*\)",$/\1/p')
+  {
+    echo "module host"
+    sed -n '/^go \|^godebug /p' "$modfile"
+    echo "require $module $version"
+    sed -n "s#^\t\(k8s.io/[^ ]*\) => ./staging.*#replace \1 => \1 v0.${version#v1.}#p" "$modfile"
+  } >"$build/go.mod"
+  (cd "$build" && GOFLAGS=-mod=mod CGO_ENABLED=0 "$go" build -o program \
+    -ldflags "-X $package.gitVersion=$version -X $package.gitMajor=1 -X $package.gitMinor=$(cut -d. -f2 <<<"$version")" \
+    $module/cmd/kubelet) || { rm -rf "$build" && return 1; }
+  mkdir -p "$host_bin"
+  mv "$build/program" "$host_bin/kubelet-$version"
+  ln -sfn "kubelet-$version" "$host_bin/kubelet"
+  rm -rf "$build"
+}
+
+if [ "$want" = kubelet ]; then
+  build_kubelet v1.36.3
+  exit
+fi
 
 # A newer ctr, containerd and shim, and a newer runc for that.
 containerd2=github.com/containerd/containerd/v2
