@@ -264,7 +264,7 @@ export function stageText(operation: Operation, now: number = Date.now()): strin
 }
 
 /** A stage with what it is about: `fetch content "sha256:…"`. */
-export function describeStage({ name, object }: Stage): string {
+export function describeStage({ name, object }: Pick<Stage, "name" | "object"> | StageRecord): string {
   return object === undefined ? name : `${name} ${nameOfObject(object)}`;
 }
 

@@ -5,6 +5,7 @@
  * @module
  */
 import type { CallContext } from "./context.ts";
+import type { StageDetails } from "./operations.ts";
 import type { PluginRef, PluginType } from "./plugin/index.ts";
 import { pluginRef, pluginType } from "./plugin/index.ts";
 
@@ -95,7 +96,7 @@ export function withSpan(ctx: CallContext, span: Span | undefined): CallContext 
   return span === undefined ? ctx : { ...ctx, span };
 }
 
-/** Runs `work` as a part of the span of `ctx`; without one it just runs it. */
+/** Runs `work` as a stage of the operation of `ctx` and a part of its span; without either it just runs it. */
 export async function traced<T>(
   ctx: CallContext,
   name: string,
@@ -103,14 +104,23 @@ export async function traced<T>(
   work: (ctx: CallContext) => Promise<T>,
   kind: SpanKind = "internal",
 ): Promise<T> {
-  if (ctx.span === undefined) return work(ctx);
-  const span = ctx.span.child(name, kind, attributes);
+  if (ctx.span === undefined && ctx.operation === undefined) return work(ctx);
+  const leave = ctx.operation?.enter(name.replace(".", " "), stageDetails(attributes));
+  const span = ctx.span?.child(name, kind, attributes);
   try {
-    const result = await work({ ...ctx, span });
-    span.end();
+    const result = await work(span === undefined ? ctx : { ...ctx, span });
+    span?.end();
     return result;
   } catch (error) {
-    span.end(error);
+    span?.end(error);
     throw error;
+  } finally {
+    leave?.();
   }
+}
+
+/** What a stage is about, as far as the attributes of its span tell. */
+function stageDetails(attributes: SpanAttributes): StageDetails | undefined {
+  const digest = attributes["content.digest"];
+  return typeof digest === "string" ? { object: { kind: "content", id: digest } } : undefined;
 }

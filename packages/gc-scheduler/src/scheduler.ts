@@ -4,6 +4,8 @@ import { messageOf, unavailable } from "@ctrd/core/errors";
 import type { GarbageCollector, GcScheduler, GcStats } from "@ctrd/core/gc";
 import type { Logger } from "@ctrd/core/log";
 import { silentLogger } from "@ctrd/core/log";
+import type { Operations } from "@ctrd/core/operations";
+import { asOperation, inStage } from "@ctrd/core/operations";
 import { collectionInterval, isDue } from "./policy.ts";
 
 /** When to collect. Times are in milliseconds. */
@@ -42,8 +44,9 @@ export function startGcScheduler(
   collector: GarbageCollector,
   schedule: GcSchedule = defaultGcSchedule,
   log: Logger = silentLogger,
+  operations?: Operations,
 ): RunningGcScheduler {
-  return new Scheduler(collector, schedule, log);
+  return new Scheduler(collector, schedule, log, operations);
 }
 
 /** Timers that are longer fire at once. */
@@ -55,6 +58,7 @@ class Scheduler implements RunningGcScheduler {
   readonly #collector: GarbageCollector;
   #schedule: GcSchedule;
   readonly #log: Logger;
+  readonly #operations: Operations | undefined;
   readonly #stopping = new AbortController();
   readonly #unsubscribe: () => void;
   #timer: NodeJS.Timeout | undefined;
@@ -68,8 +72,9 @@ class Scheduler implements RunningGcScheduler {
   #collections = 0;
   #collectedBefore = false;
 
-  constructor(collector: GarbageCollector, schedule: GcSchedule, log: Logger) {
+  constructor(collector: GarbageCollector, schedule: GcSchedule, log: Logger, operations: Operations | undefined) {
     this.#collector = collector;
+    this.#operations = operations;
     this.#schedule = schedule;
     this.#log = log;
     this.#unsubscribe = collector.onMutation((dirty) => this.#onMutation(dirty));
@@ -85,7 +90,7 @@ class Scheduler implements RunningGcScheduler {
     ctx.signal.addEventListener("abort", onAbort, { once: true });
     this.#arm(this.#schedule.scheduleDelayMs);
     try {
-      return await waiter.promise;
+      return await inStage(ctx, "wait for the garbage collection", () => waiter.promise);
     } finally {
       ctx.signal.removeEventListener("abort", onAbort);
     }
@@ -153,8 +158,9 @@ class Scheduler implements RunningGcScheduler {
     this.#mutations = 0;
     this.#collectedBefore = true;
     try {
-      const stats = await this.#collector.collectGarbage(
-        createContext({ signal: this.#stopping.signal, log: this.#log }),
+      const context = createContext({ signal: this.#stopping.signal, log: this.#log });
+      const stats = await asOperation(this.#operations, context, { name: "garbage collection" }, (ctx) =>
+        this.#collector.collectGarbage(ctx),
       );
       this.#pauseSumMs += stats.pauseMs;
       this.#collections++;

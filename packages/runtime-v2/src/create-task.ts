@@ -194,7 +194,12 @@ async function callCreate(
     FAILPOINT: if (failpoints.on) await failpoints.at("shim.create");
     const stage = { limit: "create", name: "Create", shim: parts.binary ?? "" } as const;
     const created = await withinLimit(manager, stage, (timeoutMs) =>
-      client.call("create", request, { signal: patience.signal, span: ctx.span, ...(timeoutMs && { timeoutMs }) }),
+      client.call("create", request, {
+        signal: patience.signal,
+        span: ctx.span,
+        operation: ctx.operation,
+        ...(timeoutMs && { timeoutMs }),
+      }),
     );
     FAILPOINT: if (failpoints.on) await failpoints.at("shim.created");
     ctx.signal.throwIfAborted();

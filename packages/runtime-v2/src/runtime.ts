@@ -9,6 +9,8 @@ import { requireNamespace } from "@ctrd/core/context";
 import { alreadyExists, isKind } from "@ctrd/core/errors";
 import { failpoints } from "@ctrd/core/failpoints";
 import { checkIdentifier } from "@ctrd/core/identifiers";
+import type { Operation } from "@ctrd/core/operations";
+import { describeOperation, inStage } from "@ctrd/core/operations";
 import type { Any } from "@ctrd/core/records";
 import type { CreateTaskOptions, RuntimeInfo, TaskExit, TaskRuntime } from "@ctrd/core/tasks";
 import { createTask } from "./create-task.ts";
@@ -30,6 +32,8 @@ export class ShimRuntime implements TaskRuntime {
   readonly #gates: StartGates = new StartGates();
   readonly #tasks: Map<string, ShimTask> = new Map();
   readonly #creating: Map<string, Promise<ShimTask>> = new Map();
+  /** Who creates them. */
+  readonly #creators: Map<string, Operation> = new Map();
   /** Removals in progress; a task of the same id is made after them. */
   readonly #removing: Map<string, Promise<unknown>> = new Map();
 
@@ -46,33 +50,45 @@ export class ShimRuntime implements TaskRuntime {
   async create(ctx: CallContext, id: string, options: CreateTaskOptions): Promise<ShimTask> {
     const key = keyOf(requireNamespace(ctx), id);
     checkIdentifier("task id", id);
-    if (this.#tasks.has(key) || this.#creating.has(key)) throw alreadyExists(`task ${id}`);
+    if (this.#tasks.has(key) || this.#creating.has(key)) throw this.#exists(key, id);
     const creating = this.#create(ctx, key, id, options);
     this.#creating.set(key, creating);
+    if (ctx.operation !== undefined) this.#creators.set(key, ctx.operation);
     try {
       return await creating;
     } finally {
       this.#creating.delete(key);
+      this.#creators.delete(key);
     }
   }
 
+  #exists(key: string, id: string): Error {
+    const creator = this.#creators.get(key);
+    const being = creator === undefined ? "" : ` is being created: ${describeOperation(creator)}`;
+    return alreadyExists(`task ${id}${being}`);
+  }
+
   async #create(ctx: CallContext, key: string, id: string, options: CreateTaskOptions): Promise<ShimTask> {
-    await this.#removing.get(key);
+    const removing = this.#removing.get(key);
+    if (removing !== undefined) await inStage(ctx, "wait for the removal of the task before", () => removing);
     const { parts, pid } = await createTask(ctx, this.#manager, this.#dirs, id, options);
     return this.#add(parts, pid);
   }
 
   async get(ctx: CallContext, id: string): Promise<ShimTask> {
     const key = keyOf(requireNamespace(ctx), id);
-    const task = this.#tasks.get(key) ?? (await this.#created(key));
+    const task = this.#tasks.get(key) ?? (await this.#created(ctx, key));
     if (task === undefined) throw taskNotFound(id);
     return task;
   }
 
   /** A subscriber may learn of a task from its shim's event before Create has returned here. */
-  async #created(key: string): Promise<ShimTask | undefined> {
+  async #created(ctx: CallContext, key: string): Promise<ShimTask | undefined> {
+    const creating = this.#creating.get(key);
+    if (creating === undefined) return undefined;
     try {
-      return await this.#creating.get(key);
+      const waitsFor = this.#creators.get(key);
+      return await inStage(ctx, "wait until the task is created", () => creating, { waitsFor });
     } catch {
       // Whoever creates it gets the error; for others the task never was.
       return undefined;
@@ -100,7 +116,7 @@ export class ShimRuntime implements TaskRuntime {
       throw error;
     }
     FAILPOINT: if (failpoints.on) await failpoints.at("shim.deleted");
-    await this.#remove(task);
+    await inStage(ctx, "end the shim", () => this.#remove(task));
     return exit;
   }
 

@@ -8,6 +8,7 @@ import { TaskDefinition as TaskV3 } from "@ctrd/api/runtime/task/v3/shim";
 import type { CallContext } from "@ctrd/core/context";
 import { isKind } from "@ctrd/core/errors";
 import { ttrpcNamespaceHeader } from "@ctrd/core/namespaces";
+import type { Operation } from "@ctrd/core/operations";
 import type { Span } from "@ctrd/core/tracing";
 import { formatTraceparent, traceparentHeader, tracestateHeader } from "@ctrd/core/tracing";
 import type { CallOptions, MethodName, RequestOf, ResponseOf, TtrpcClient } from "@ctrd/ttrpc";
@@ -21,6 +22,8 @@ export interface CallLimits {
   timeoutMs?: number;
   /** What the call is a part of, which the shim is told. */
   span?: Span | undefined;
+  /** What the call is a stage of. */
+  operation?: Operation | undefined;
 }
 
 /**
@@ -48,6 +51,19 @@ export class TaskClient {
     method: K,
     request: RequestOf<TaskDefinition, K>,
     limits: CallLimits | CallContext = {},
+  ): Promise<ResponseOf<TaskDefinition, K>> {
+    const leave = limits.operation?.enter(`${method} in the shim`);
+    try {
+      return await this.#traced(method, request, limits);
+    } finally {
+      leave?.();
+    }
+  }
+
+  async #traced<K extends Method>(
+    method: K,
+    request: RequestOf<TaskDefinition, K>,
+    limits: CallLimits | CallContext,
   ): Promise<ResponseOf<TaskDefinition, K>> {
     if (limits.span === undefined) return this.#call(method, request, limits, this.#metadata);
     const span = limits.span.child(`${serviceName}/${method}`, "client", {

@@ -122,6 +122,7 @@ class LocalTransfer implements TransferService {
   ): Promise<void> {
     const { reference } = registry;
     const where = `OCI Registry (${reference})`;
+    ctx.operation?.concerns({ kind: "image", id: reference });
     const resolver = await resolverFor(ctx, registry, this.#parts.streams, this.#parts.hostsDirectories);
     const [unpack, ...moreUnpacks] = store.unpacks.map((one) => this.#unpackOf(one));
     // Into several snapshotters it is unpacked when all is fetched.

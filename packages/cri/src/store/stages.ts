@@ -7,6 +7,7 @@ import type { CallContext } from "@ctrd/core/context";
 import { ContainerdError, kindOf, messageOf } from "@ctrd/core/errors";
 import { failpoints } from "@ctrd/core/failpoints";
 import type { Logger } from "@ctrd/core/log";
+import type { Operation } from "@ctrd/core/operations";
 import type { Span } from "@ctrd/core/tracing";
 import type { Reservation } from "./names.ts";
 
@@ -22,11 +23,13 @@ export class Stages {
   readonly #signal: AbortSignal;
   readonly #reservation: Reservation;
   readonly #span: Span | undefined;
+  readonly #operation: Operation | undefined;
   readonly #undos: Undo[] = [];
 
   /** @param what object and operation, for messages */
   constructor(what: string, ctx: CallContext, reservation: Reservation) {
     [this.#what, this.#signal, this.#reservation, this.#span] = [what, ctx.signal, reservation, ctx.span];
+    this.#operation = ctx.operation;
   }
 
   /**
@@ -37,6 +40,7 @@ export class Stages {
   async run<T>(stage: string, body: () => Promise<T>, undo?: (made: T) => Promise<unknown>): Promise<T> {
     this.#reservation.stage = stage;
     const span = this.#span?.child(`cri ${stage}`);
+    const leave = this.#operation?.enter(stage);
     try {
       this.#signal.throwIfAborted();
       FAILPOINT: if (failpoints.on) await failpoints.at("cri.stage");
@@ -47,6 +51,8 @@ export class Stages {
     } catch (error) {
       span?.end(error);
       throw this.#report(stage, error);
+    } finally {
+      leave?.();
     }
   }
 

@@ -6,6 +6,8 @@ import type { CallContext } from "@ctrd/core/context";
 import { formatGoDuration } from "@ctrd/core/durations";
 import { alreadyExists, isKind, notFound, unavailable } from "@ctrd/core/errors";
 import { compileFilters, ingestAdaptor } from "@ctrd/core/filters";
+import type { Operation } from "@ctrd/core/operations";
+import { describeOperation } from "@ctrd/core/operations";
 import { now } from "@ctrd/core/records";
 import { checkKeyPart } from "../db/keys.ts";
 import type { IngestRecord } from "../db/records.ts";
@@ -31,8 +33,8 @@ export class Ingests {
   readonly #shared: Shared;
   readonly #backend: ContentStore;
   readonly #policy: SharingPolicy;
-  /** Refs that have an open writer, with the time of opening. */
-  readonly #open = new Map<string, number>();
+  /** Refs that have an open writer, with the time of opening and who opened it. */
+  readonly #open = new Map<string, { since: number; operation: Operation | undefined }>();
 
   constructor(shared: Shared, backend: ContentStore, policy: SharingPolicy) {
     this.#shared = shared;
@@ -47,7 +49,7 @@ export class Ingests {
 
   async open(ctx: CallContext, namespace: string, options: WriterOptions): Promise<ContentWriter> {
     checkKeyPart("ingest ref", options.ref);
-    const release = this.#lock(namespace, options.ref);
+    const release = this.#lock(ctx, namespace, options.ref);
     const unpins: (() => void)[] = [];
     const close = (): void => {
       for (const unpin of unpins) unpin();
@@ -132,14 +134,15 @@ export class Ingests {
     }
   }
 
-  #lock(namespace: string, ref: string): () => void {
+  #lock(ctx: CallContext, namespace: string, ref: string): () => void {
     const key = `${namespace}\0${ref}`;
-    const since = this.#open.get(key);
-    if (since !== undefined) {
-      const held = formatGoDuration(Date.now() - since);
-      throw unavailable(`ref ${ref} locked for ${held} (since ${new Date(since).toISOString()})`);
+    const open = this.#open.get(key);
+    if (open !== undefined) {
+      const held = formatGoDuration(Date.now() - open.since);
+      const holder = open.operation === undefined ? "" : ` by ${describeOperation(open.operation)}`;
+      throw unavailable(`ref ${ref} locked for ${held} (since ${new Date(open.since).toISOString()})${holder}`);
     }
-    this.#open.set(key, Date.now());
+    this.#open.set(key, { since: Date.now(), operation: ctx.operation });
     return () => this.#open.delete(key);
   }
 

@@ -63,7 +63,7 @@ export class NamespacedSnapshotter implements Snapshotter {
     const { name: key } = wanted;
     checkKeyPart("snapshot key", key);
     const { shared, name, backend } = this.#scope;
-    const release = await this.#locks.acquire([`${namespace}\0${key}`], ctx.signal);
+    const release = await this.#locks.acquire([`${namespace}\0${key}`], ctx);
     try {
       const { backendKey, info } = this.#require(namespace, key);
       const labels = applyLabelMask(info.labels, wanted.labels, mask, `snapshot "${key}"`);
@@ -113,7 +113,7 @@ export class NamespacedSnapshotter implements Snapshotter {
     checkKeyPart("snapshot key", key);
     const labels = withoutEmptyLabels(options.labels ?? new Map<string, string>());
     checkLabels(labels);
-    const release = await this.#locks.acquire([`${namespace}\0${name}`, `${namespace}\0${key}`], ctx.signal);
+    const release = await this.#locks.acquire([`${namespace}\0${name}`, `${namespace}\0${key}`], ctx);
     try {
       await traced(ctx, "snapshot.commit", { snapshotter: this.#scope.name }, (inner) =>
         this.#commitLocked(inner, namespace, { name, key, labels, parent: options.parent ?? "" }),
@@ -134,7 +134,7 @@ export class NamespacedSnapshotter implements Snapshotter {
     checkKeyPart("snapshot key", key);
     const { shared, name } = this.#scope;
     const { db, garbage } = shared;
-    const release = await this.#locks.acquire([`${namespace}\0${key}`], ctx.signal);
+    const release = await this.#locks.acquire([`${namespace}\0${key}`], ctx);
     try {
       const removed = await db.write((scope) => {
         const record = this.#require(namespace, key);
@@ -180,7 +180,7 @@ export class NamespacedSnapshotter implements Snapshotter {
     checkKeyPart("snapshot key", key);
     const labels = withoutEmptyLabels(options.labels ?? new Map<string, string>());
     checkLabels(labels);
-    const release = await this.#locks.acquire([`${namespace}\0${key}`], ctx.signal);
+    const release = await this.#locks.acquire([`${namespace}\0${key}`], ctx);
     try {
       return await traced(ctx, "snapshot.create", { snapshotter: this.#scope.name }, (inner) =>
         createSnapshot(this.#scope, inner, { namespace, kind, key, parent, labels }),

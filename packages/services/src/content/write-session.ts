@@ -3,6 +3,7 @@ import { WriteAction } from "@ctrd/api/services/content/v1/content";
 import type { CommitOptions, ContentStore, ContentWriter, WriterOptions } from "@ctrd/core/content";
 import type { CallContext } from "@ctrd/core/context";
 import { isDigest } from "@ctrd/core/digests";
+import { inStage } from "@ctrd/core/operations";
 import { alreadyExists, failedPrecondition, invalidArgument, isKind, outOfRange } from "@ctrd/core/errors";
 
 /**
@@ -16,6 +17,7 @@ export async function* writeContent(
 ): AsyncGenerator<WriteContentResponse> {
   let session: WriteSession | undefined;
   let last: WriteContentResponse | undefined;
+  const leave = ctx.operation?.enter("receive data from its client");
   try {
     for await (const request of requests) {
       session ??= await openSession(store, ctx, request);
@@ -27,12 +29,14 @@ export async function* writeContent(
     yield last;
   } finally {
     await session?.close();
+    leave?.();
   }
 }
 
 async function openSession(store: ContentStore, ctx: CallContext, first: WriteContentRequest): Promise<WriteSession> {
   if (first.ref === "") throw invalidArgument("write content: the first message must name a ref");
   const options: WriterOptions = { ref: first.ref };
+  ctx.operation?.concerns({ kind: "ingest", id: first.ref });
   if (first.total > 0n) options.total = first.total;
   // A digest that is malformed is told at COMMIT, not here.
   if (isDigest(first.expected)) options.expected = first.expected;
@@ -142,6 +146,6 @@ class WriteSession {
     if (this.#total > 0n) options.size = this.#total;
     if (expected !== "") options.expected = expected;
     this.#closed = true;
-    await this.#writer.commit(this.#ctx, options);
+    await inStage(this.#ctx, "commit", () => this.#writer.commit(this.#ctx, options));
   }
 }

@@ -15,6 +15,9 @@ export function serveEvents(events: EventService): BoundService {
       await events.forward(ctx, required(request.envelope, "envelope"));
       return {};
     },
-    subscribe: (ctx, { filters, since, after, until }) => events.subscribe(ctx, filters, { since, after, until }),
+    subscribe(ctx, { filters, since, after, until }) {
+      const replays = since !== undefined || after !== undefined || until !== undefined;
+      return replays ? events.subscribe(ctx, filters, { since, after, until }) : events.subscribe(ctx, filters);
+    },
   });
 }
