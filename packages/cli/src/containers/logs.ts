@@ -9,9 +9,9 @@ import { Socket } from "node:net";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Container, Task } from "@ctrd/client";
-import { parseGoDuration } from "@ctrd/core/durations";
 import { errnoOf, isKind } from "@ctrd/core/errors";
 import { CommandFailure } from "../failure.ts";
+import { parseTime } from "../output/times.ts";
 import type { LogRecord } from "../logs/log-writer.ts";
 import { logFileName } from "../logs/log-writer.ts";
 import { bytesOf, isEnd, LogReader } from "../logs/log-reader.ts";
@@ -39,7 +39,7 @@ export async function logs(session: Session, name: string, flags: LogsFlags): Pr
   const container = await findContainer(session, name);
   const directory = await logDirectory(container);
   const print = printer(flags.timestamps === true);
-  const [since, until] = [parseTime("--since", flags.since), parseTime("--until", flags.until)];
+  const [since, until] = [timeText("--since", flags.since), timeText("--until", flags.until)];
   const fits = ({ time }: LogRecord): boolean => (!since || time >= since) && (!until || time <= until);
   await using reader = new LogReader(directory);
   const tail = new Tail(tailOf(flags.tail));
@@ -133,18 +133,9 @@ function tailOf(text: string | undefined): number {
   return Number(text);
 }
 
-/** A time as RFC 3339, seconds since the epoch, or how long ago (`5m`). */
-function parseTime(flag: string, text: string | undefined): string | undefined {
-  if (text === undefined) return undefined;
-  const millis = /^\d{9,}$/.test(text)
-    ? Number(text) * 1000
-    : /^[\d.]+(ns|us|ms|[smh])/.test(text)
-      ? Date.now() - parseGoDuration(text)
-      : Date.parse(text);
-  if (Number.isNaN(millis)) {
-    throw new CommandFailure(`${flag} needs a time such as 2026-01-02T15:04:05Z or 10m, got ${JSON.stringify(text)}`);
-  }
-  return new Date(millis).toISOString();
+function timeText(flag: string, text: string | undefined): string | undefined {
+  const millis = parseTime(flag, text);
+  return millis === undefined ? undefined : new Date(millis).toISOString();
 }
 
 function printer(timestamps: boolean): (record: LogRecord) => void {

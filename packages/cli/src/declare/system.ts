@@ -12,6 +12,7 @@ import type { DiskUsageFlags } from "../system/disk-usage.ts";
 import type { ExplainFlags } from "../system/explain.ts";
 import type { GarbageFlags } from "../system/garbage.ts";
 import type { EventsFlags } from "../system/events.ts";
+import type { OperationsFlags } from "../system/operations.ts";
 import type { PruneFlags } from "../system/prune.ts";
 import type { TaskKillFlags } from "../system/tasks.ts";
 import type { WhyFlags } from "../system/why.ts";
@@ -58,7 +59,20 @@ function declareTasks(program: Command): void {
   metrics.action((id: string) =>
     withSession(metrics, async (session) => (await import("../system/tasks.ts")).taskMetrics(session, id)),
   );
-  const why = declare(program, "why <container>", "say what became of a container").option("--json", "print JSON");
+  const operations = addOutputFlags(
+    declare(program, "operations", "list what the daemon is doing, for whom, and at which stage it is").alias("ops"),
+    "print only ids",
+  ).option("--all", "also what only waits for something to happen");
+  operations.action((flags: OperationsFlags) =>
+    withSession(operations, async (session) =>
+      (await import("../system/operations.ts")).listOperations(session, flags),
+    ),
+  );
+  const why = declare(
+    program,
+    "why <name>",
+    "say what is done with a container, an image or an upload, and what became of a container",
+  ).option("--json", "print JSON");
   why.action((name: string, flags: WhyFlags) =>
     withSession(why, async (session) => (await import("../system/why.ts")).why(session, name, flags)),
   );
@@ -106,7 +120,9 @@ function declareAbout(program: Command): void {
   info.action(async (flags: OutputFlags) => (await import("../system/version.ts")).printInfo(globalsOf(info), flags));
   const events = addOutputFlags(declare(program, "events", "print events as they come"))
     .option("-f, --filter <filter...>", "containerd filters, as topic~=/tasks/")
-    .option("--all-namespaces", "of every namespace");
+    .option("--all-namespaces", "of every namespace")
+    .option("--since <time>", "kept ones first, from a time or age on (RFC 3339, 10m)")
+    .option("--until <time>", "end then");
   events.action((flags: EventsFlags) =>
     withSession(events, async (session) => (await import("../system/events.ts")).followEvents(session, flags)),
   );

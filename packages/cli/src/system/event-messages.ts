@@ -1,3 +1,4 @@
+import { EventsLost } from "@ctrd/api/ctrd/events/lost";
 import { PullEnded, PullStarted } from "@ctrd/api/ctrd/progress/v1/progress";
 import { ContainerCreate, ContainerDelete, ContainerUpdate } from "@ctrd/api/events/container";
 import { ContentCreate, ContentDelete } from "@ctrd/api/events/content";
@@ -31,6 +32,7 @@ const messages: ReadonlyMap<string, Decoder> = new Map<string, Decoder>(
     ContainerUpdate,
     ContentCreate,
     ContentDelete,
+    EventsLost,
     ImageCreate,
     ImageDelete,
     ImageUpdate,

@@ -1,5 +1,5 @@
 /**
- * `ctrd why`: what became of a container, from its record down to its processes.
+ * `ctrd why`: what becomes of a container, an image or an upload: what is done with it now, and what was.
  *
  * @module
  */
@@ -16,30 +16,24 @@ import { commandOf, isAlive, shimsOf } from "../doctor/processes.ts";
 import type { DoctorScope } from "../doctor/scope.ts";
 import { openScope } from "../doctor/scope.ts";
 import { CommandFailure } from "../failure.ts";
+import type { OperationRecord } from "@ctrd/core/operations";
 import { toJson } from "../output/format.ts";
 import { formatSpan } from "../output/quantities.ts";
 import type { Session } from "../session.ts";
+import { operationsOf } from "./operations.ts";
+import type { Account } from "./why-others.ts";
+import { describeOperations, describeOther } from "./why-others.ts";
 
 /** Flags of `ctrd why`. */
 export interface WhyFlags {
   json?: boolean;
 }
 
-/** What is known, and what it means. */
-interface Account {
-  readonly facts: Record<string, unknown>;
-  /** Sentences, the most important first. */
-  readonly verdict: string[];
-  readonly next: string[];
-}
-
 /** Runs `ctrd why`. */
 export async function why(session: Session, name: string, flags: WhyFlags): Promise<void> {
-  const container = await findContainer(session, name);
+  const operations = (await operationsOf(session, false)) ?? [];
   const account: Account = { facts: {}, verdict: [], next: [] };
-  await describeRecord(session, container, account);
-  const status = await describeTask(session, container, account);
-  await describeMachine(session, container, status, account);
+  await describe(session, name, operations, account);
   if (flags.json === true) {
     const { facts, verdict, next } = account;
     process.stdout.write(`${toJson({ ...facts, Verdict: verdict, Next: next })}\n`);
@@ -49,6 +43,29 @@ export async function why(session: Session, name: string, flags: WhyFlags): Prom
   const next = account.next.length === 0 ? [] : ["Next:", ...account.next.map((command) => `  ${command}`)];
   process.stdout.write(`${[...account.verdict, "", ...lines, ...next].join("\n")}\n`);
 }
+
+async function describe(
+  session: Session,
+  name: string,
+  operations: readonly OperationRecord[],
+  account: Account,
+): Promise<void> {
+  let container: Container;
+  try {
+    container = await findContainer(session, name);
+  } catch (error) {
+    if (!(error instanceof CommandFailure) || !(await describeOther(session, name, operations, account))) throw error;
+    return;
+  }
+  await describeRecord(session, container, account);
+  const object = { kind: "container", id: container.id };
+  const isMaking = describeOperations(session, object, operations, account).some(({ name: what }) => isCreation(what));
+  // The daemon would not answer before the task is there.
+  const status = isMaking ? undefined : await describeTask(session, container, account);
+  await describeMachine(session, container, status, account, isMaking);
+}
+
+const isCreation = (operation: string): boolean => operation === "Tasks/Create";
 
 function plain(value: unknown): string {
   return typeof value === "string" ? value : toJson(value);
@@ -74,6 +91,9 @@ async function snapshotState(session: Session, snapshotter: string, key: string)
   }
 }
 
+/** How long a task may take to tell its state, in milliseconds. */
+const answerMs = 5_000;
+
 /** The task as the daemon has it; undefined without one. */
 async function describeTask(
   session: Session,
@@ -83,8 +103,9 @@ async function describeTask(
   const { facts, verdict, next } = account;
   const word = nameOf(container.labels) || shortId(container.id);
   try {
-    const task = await container.task({ signal: session.signal });
-    const status = await task.status({ signal: session.signal });
+    const signal = AbortSignal.any([session.signal, AbortSignal.timeout(answerMs)]);
+    const task = await container.task({ signal });
+    const status = await task.status({ signal });
     facts["Task"] = `${status.state}, process ${status.pid}`;
     if (status.state === "stopped") {
       verdict.push(`It has ended ${ageOf(status.exitedAt)}with ${exitReason(status.exitCode)}.`);
@@ -161,6 +182,7 @@ async function describeMachine(
   container: Container,
   status: ProcessStatus | undefined,
   account: Account,
+  isMaking: boolean,
 ): Promise<void> {
   const scope = await scopeOf(session);
   if (scope === undefined) return;
@@ -180,7 +202,7 @@ async function describeMachine(
     verdict.unshift("Its shim is gone: the daemon will notice, or restart it.");
     next.push("ctrd doctor");
   }
-  if (status === undefined && (hasBundle || shim !== undefined)) {
+  if (status === undefined && !isMaking && (hasBundle || shim !== undefined)) {
     verdict.unshift(
       "Something of a task is there that the daemon does not have: one that is being made, or left over.",
     );
