@@ -15,6 +15,8 @@ export interface DaemonOptions {
   readonly config?: string;
   /** Added to ctrd's command line. */
   readonly args?: readonly string[];
+  /** Added to the daemon's environment. */
+  readonly env?: Readonly<Record<string, string>>;
 }
 
 /** The program and arguments that serve a config file. */
@@ -138,7 +140,7 @@ export async function startDaemon(name: string, options: DaemonOptions = {}): Pr
   const { config: extraConfig, args } = options;
   const fixtureOptions = {
     dir,
-    env: { TMPDIR: tmp },
+    env: { TMPDIR: tmp, ...options.env },
     ...(extraConfig === undefined ? {} : { extraConfig }),
     ...(args === undefined ? {} : { args }),
   };

@@ -34,6 +34,18 @@ export const otlpSink: string = `${repository}/.host/bin/otlp-sink`;
 /** containerd's shim 2.x with traces switched on when it is built, as tools/setup-host.sh does. */
 export const tracedShim: string = `${repository}/.host/bin/containerd-shim-traced`;
 
+/** Newer ones of containerd, its shim and runc, which tools/setup-host.sh builds. */
+export const containerd2: string = `${repository}/.host/bin/containerd2`;
+export const shim2: string = `${repository}/.host/bin/containerd-shim-runc-v2`;
+export const runc2: string = `${repository}/.host/bin/runc`;
+
+/** A shim with the sandbox API that tools/setup-host.sh builds: packages/runtime-v2/test/pods-shim. */
+export const podsShim: string = `${repository}/.host/bin/containerd-shim-pods-v1`;
+
+/** gVisor's runtime and shim, which tools/setup-host.sh builds. */
+export const runsc: string = `${repository}/.host/bin/runsc`;
+export const runscShim: string = `${repository}/.host/bin/containerd-shim-runsc-v1`;
+
 const remedies: Record<string, string> = {
   ctr: "apt-get install containerd",
   "containerd-shim-runc-v2": "apt-get install containerd",
@@ -53,6 +65,12 @@ const remedies: Record<string, string> = {
   [crictl]: "tools/setup-host.sh, or set CTRD_CRICTL",
   [ctdDecoder]: "tools/setup-host.sh, or set CTRD_CTD_DECODER",
   skopeo: "apt-get install skopeo",
+  [containerd2]: "tools/setup-host.sh",
+  [shim2]: "tools/setup-host.sh",
+  [runc2]: "tools/setup-host.sh",
+  [podsShim]: "tools/setup-host.sh",
+  [runsc]: "tools/setup-host.sh",
+  [runscShim]: "tools/setup-host.sh",
   [stargzGrpc]: "tools/setup-host.sh, or set CTRD_STARGZ_GRPC",
 };
 

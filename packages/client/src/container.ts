@@ -31,6 +31,8 @@ export interface NewTaskOptions extends Abortable {
   readonly runtimeOptions?: Any;
   /** A checkpoint to go on from. */
   readonly checkpoint?: Descriptor;
+  /** Where its sandbox serves tasks (`<protocol>+<address>`; empty: the runtime finds out), and in which version. */
+  readonly taskApi?: { readonly address: string; readonly version: number };
 }
 
 /** Options of {@link Container.task}. */
@@ -143,8 +145,8 @@ export class Container implements AsyncDisposable {
         checkpoint: options.checkpoint,
         options: options.runtimeOptions,
         runtimePath: "",
-        taskApiAddress: "",
-        taskApiVersion: 0,
+        taskApiAddress: options.taskApi?.address ?? "",
+        taskApiVersion: options.taskApi?.version ?? 0,
       });
       return this.#task(io, { pid, isStarted: false });
     } catch (error) {
