@@ -4,11 +4,13 @@
  * @module
  */
 import type { RunPodSandboxRequest } from "@ctrd/api/cri/runtime/v1/api";
-import { ContainerEventType } from "@ctrd/api/cri/runtime/v1/api";
+import { ContainerEventType, PodSandboxConfig } from "@ctrd/api/cri/runtime/v1/api";
 import type { CallContext } from "@ctrd/core/context";
 import { withoutCancellation } from "@ctrd/core/context";
 import { failedPrecondition, invalidArgument } from "@ctrd/core/errors";
+import type { Any } from "@ctrd/core/records";
 import type { Sandbox as SandboxRecord, SandboxController, SandboxInstance } from "@ctrd/core/sandboxes";
+import { protoAny } from "@ctrd/core/typeurl";
 import type { HandlerConfig } from "../config/runtime-config.ts";
 import { publishEvent } from "../events/publish.ts";
 import { nanosOf } from "../store/clock.ts";
@@ -123,7 +125,7 @@ async function start(cri: Cri, ctx: CallContext, stages: Stages, starting: Start
   const cleaning = withoutCancellation(ctx);
   await stages.run(
     "create",
-    () => controller.create(ctx, record, { netnsPath }),
+    () => controller.create(ctx, record, { netnsPath, options: optionsOf(metadata) }),
     () => unlessGone(controller.shutdown(cleaning, id)),
   );
   if (!handler.disable_pause_image_pull) {
@@ -170,6 +172,11 @@ export function controllerOf(cri: Cri, { sandboxer }: { readonly sandboxer: stri
   if (controller !== undefined) return controller;
   const known = [...cri.controllers.keys()].join(", ");
   throw failedPrecondition(`sandboxer "${sandboxer}" is not known (known: ${known})`);
+}
+
+/** The pod as controllers other than our own learn of it. */
+function optionsOf({ config }: SandboxMetadata): Any {
+  return protoAny("runtime.v1.PodSandboxConfig", PodSandboxConfig.encode(config).finish());
 }
 
 function recordOf(cri: Cri, metadata: SandboxMetadata, handler: HandlerConfig): SandboxRecord {
