@@ -121,6 +121,7 @@ export async function traced<T>(
 
 /** What a stage is about, as far as the attributes of its span tell. */
 function stageDetails(attributes: SpanAttributes): StageDetails | undefined {
-  const digest = attributes["content.digest"];
-  return typeof digest === "string" ? { object: { kind: "content", id: digest } } : undefined;
+  const { "content.digest": digest, "url.full": url } = attributes;
+  if (typeof digest === "string") return { object: { kind: "content", id: digest } };
+  return typeof url === "string" ? { object: { kind: "URL", id: url } } : undefined;
 }

@@ -68,7 +68,7 @@ function sendTraced(
   ask: ApiRequest,
   headers: Record<string, string | string[]>,
 ): Promise<Dispatcher.ResponseData> {
-  if (ctx.span === undefined) return sendPlainOrTls(ctx, host, url, ask, headers);
+  if (ctx.span === undefined && ctx.operation === undefined) return sendPlainOrTls(ctx, host, url, ask, headers);
   // Not the query: it may hold what gives access.
   const attributes = { "http.request.method": ask.method, "url.full": `${url.origin}${url.pathname}` };
   const send = async (inner: CallContext): Promise<Dispatcher.ResponseData> => {

@@ -39,7 +39,9 @@ export async function why(session: Session, name: string, flags: WhyFlags): Prom
     process.stdout.write(`${toJson({ ...facts, Verdict: verdict, Next: next })}\n`);
     return;
   }
-  const lines = Object.entries(account.facts).map(([key, value]) => `${`${key}:`.padEnd(12)}${plain(value)}`.trimEnd());
+  // Operations are in the verdict.
+  const facts = Object.entries(account.facts).filter(([key]) => key !== "Operations");
+  const lines = facts.map(([key, value]) => `${`${key}:`.padEnd(12)}${plain(value)}`.trimEnd());
   const next = account.next.length === 0 ? [] : ["Next:", ...account.next.map((command) => `  ${command}`)];
   process.stdout.write(`${[...account.verdict, "", ...lines, ...next].join("\n")}\n`);
 }

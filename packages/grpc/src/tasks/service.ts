@@ -123,14 +123,10 @@ async function createTask(
   return { containerId, pid: task.pid };
 }
 
+/** Of one that is just being made the runtime tells more: `get` would wait for it. */
 async function refuseExisting(runtime: TaskRuntime, ctx: CallContext, id: string): Promise<void> {
-  try {
-    await runtime.get(ctx, id);
-  } catch (error) {
-    if (isKind(error, "not-found")) return;
-    throw error;
-  }
-  throw alreadyExists(`task ${id}`);
+  const tasks = await runtime.list(ctx, false);
+  if (tasks.some((task) => task.id === id)) throw alreadyExists(`task ${id}`);
 }
 
 async function execProcess(task: Task, ctx: CallContext, request: ExecProcessRequest): Promise<void> {

@@ -139,7 +139,7 @@ export class Ingests {
     const open = this.#open.get(key);
     if (open !== undefined) {
       const held = formatGoDuration(Date.now() - open.since);
-      const holder = open.operation === undefined ? "" : ` by ${describeOperation(open.operation)}`;
+      const holder = open.operation === undefined ? "" : `, held by ${describeOperation(open.operation)}`;
       throw unavailable(`ref ${ref} locked for ${held} (since ${new Date(open.since).toISOString()})${holder}`);
     }
     this.#open.set(key, { since: Date.now(), operation: ctx.operation });
