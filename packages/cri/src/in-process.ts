@@ -21,7 +21,7 @@ import type { CriImages } from "./images/cri-images.ts";
 import { openCriImages } from "./images/open-images.ts";
 import type { OpenedCri } from "./open-cri.ts";
 import { openCri } from "./open-cri.ts";
-import { CriImagesPlugin, CriRuntimePlugin } from "./plugin-types.ts";
+import { CriImagesPlugin, CriMetricsPlugin, CriRuntimePlugin } from "./plugin-types.ts";
 import type { CriDirectories } from "./sandboxes/layout.ts";
 import { PauseController } from "./sandboxes/pause-controller.ts";
 import { criNamespace } from "./store/cri.ts";
@@ -58,6 +58,7 @@ export async function openService(ic: InitContext<StreamingConfig>): Promise<Ope
     daemonState: dirname(ic.state),
     daemon: ic.daemon,
     log: ic.log,
+    metrics: ic.get(CriMetricsPlugin),
     nodeResources: ic.find(pluginRef(NodeResourcesPlugin, "nri")),
     snapshotterRoot: snapshotterRoots(ic),
   });

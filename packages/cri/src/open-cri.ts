@@ -18,6 +18,7 @@ import type { StreamingConfig } from "./config/streaming-config.ts";
 import { streamingRuntime } from "./containers/streaming-calls.ts";
 import { followOomEvents } from "./events/oom-events.ts";
 import type { CriImages } from "./images/cri-images.ts";
+import type { CriMetrics } from "./metrics.ts";
 import { recover } from "./recovery/recover.ts";
 import type { CriDirectories } from "./sandboxes/layout.ts";
 import { PodNetwork } from "./sandboxes/network.ts";
@@ -46,6 +47,7 @@ export interface CriOptions {
   readonly daemonState: string;
   readonly daemon: DaemonInfo;
   readonly log: Logger;
+  readonly metrics: CriMetrics;
   /** Who adjusts pods and containers, if anybody. */
   readonly nodeResources: NodeResources | undefined;
   snapshotterRoot(snapshotter: string): string;
@@ -63,7 +65,7 @@ export async function openCri(options: CriOptions): Promise<OpenedCri> {
   const { client, config, streaming, runtime, directories } = options;
   checkHandlers(options);
   const features = new HandlerFeatures(config.containerd.default_runtime_name);
-  const network = await PodNetwork.open(config, directories.state);
+  const network = await PodNetwork.open(config, directories.state, options.metrics);
   const stats = statsCollector(options);
   const cri = new Cri({
     ...options,

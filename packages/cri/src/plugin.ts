@@ -13,8 +13,9 @@ import { runtimeConfig } from "./config/runtime-config.ts";
 import type { StreamingConfig } from "./config/streaming-config.ts";
 import { streamingConfig } from "./config/streaming-config.ts";
 import { deferController, deferred, serveDeferred } from "./deferred.ts";
+import { CriMetrics } from "./metrics.ts";
 import type { CriImagesOpener, CriRuntime } from "./plugin-types.ts";
-import { CriImagesPlugin, CriRuntimePlugin } from "./plugin-types.ts";
+import { CriImagesPlugin, CriMetricsPlugin, CriRuntimePlugin } from "./plugin-types.ts";
 import { clientServices } from "./required-services.ts";
 
 const runtime: Registration<unknown, RuntimeConfig> = {
@@ -39,7 +40,9 @@ const podsandbox: Registration<SandboxController> = {
   initFn: (ic) => deferController(deferred(async () => (await import("./in-process.ts")).openPodSandbox(ic))),
 };
 
-const services = [CriImagesPlugin, CriRuntimePlugin, PodSandboxPlugin, RuntimePlugin];
+const metrics: Registration<unknown> = { ...CriMetricsPlugin, initFn: () => new CriMetrics() };
+
+const services = [CriMetricsPlugin, CriImagesPlugin, CriRuntimePlugin, PodSandboxPlugin, RuntimePlugin];
 
 const cri: Registration<GrpcService, StreamingConfig> = {
   type: GrpcPlugin,
@@ -49,7 +52,7 @@ const cri: Registration<GrpcService, StreamingConfig> = {
   initFn: (ic) => serveDeferred(ic, async () => (await import("./in-process.ts")).openService(ic)),
 };
 
-const registrations: readonly AnyRegistration[] = [runtime, images, podsandbox, cri].map(
+const registrations: readonly AnyRegistration[] = [metrics, runtime, images, podsandbox, cri].map(
   (registration) => registration as AnyRegistration,
 );
 export default registrations;

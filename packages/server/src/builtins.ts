@@ -17,6 +17,7 @@ export const builtins: readonly PluginPackage[] = [
   { name: "@ctrd/pull-progress", load: () => import("@ctrd/pull-progress/plugin") },
   { name: "@ctrd/transfer", load: () => import("@ctrd/transfer/plugin") },
   { name: "@ctrd/restart-monitor", load: () => import("@ctrd/restart-monitor/plugin") },
+  { name: "@ctrd/monitor-cgroups", load: () => import("@ctrd/monitor-cgroups/plugin") },
   { name: "@ctrd/tracing-otlp", load: () => import("@ctrd/tracing-otlp/plugin") },
   { name: "@ctrd/nri", load: () => import("@ctrd/nri/plugin") },
   { name: "@ctrd/cri", load: () => import("@ctrd/cri/plugin") },

@@ -14,7 +14,6 @@
  * @module
  */
 export type {
-  ActiveCall,
   BoundService,
   CallOptions,
   ChannelOptions,
@@ -48,7 +47,9 @@ export {
   openChannel,
 } from "./rpc/index.ts";
 export type { MetricsSource, MetricsWriter } from "./metrics-source.ts";
-export { MetricsPlugin } from "./metrics-source.ts";
+export { MetricsPlugin, TaskMonitorPlugin } from "./metrics-source.ts";
+export type { InstrumentOptions, MetricLabels } from "./metrics/instruments.ts";
+export { Counter, Histogram } from "./metrics/instruments.ts";
 export type { ContainerStep, NodeChanges, NodeResources, NodeRuntime, PodStep } from "./node-resources.ts";
 export { NodeResourcesPlugin } from "./node-resources.ts";
 export type { ServedSocket, ServeOnSocketOptions } from "./serve-on-socket.ts";

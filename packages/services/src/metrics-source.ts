@@ -10,9 +10,14 @@ export interface MetricsWriter {
 
 /** Something with metrics to show. */
 export interface MetricsSource {
+  /** Gets what has to be asked for; called before each `write`. What it throws is logged, and `write` still called. */
+  read?(): Promise<void>;
   /** Writes the current values. Called for every scrape; it must not wait. */
   write(writer: MetricsWriter): void;
 }
 
 /** Plugins whose metrics the daemon's metrics server shows. */
 export const MetricsPlugin: PluginType<MetricsSource> = pluginType("io.containerd.metrics.v1");
+
+/** Plugins that watch tasks, and have metrics of them. */
+export const TaskMonitorPlugin: PluginType<MetricsSource> = pluginType("io.containerd.monitor.task.v1");

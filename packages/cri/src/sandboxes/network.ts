@@ -8,7 +8,9 @@ import type { PodSandboxConfig } from "@ctrd/api/cri/runtime/v1/api";
 import type { AttachRequest, NetworksWatch } from "@ctrd/cni";
 import { attachNetworks, Cni, detachNetworks, NetworkNamespace, removeNamespace, watchNetworks } from "@ctrd/cni";
 import type { CallContext } from "@ctrd/core/context";
+import { traced } from "@ctrd/core/tracing";
 import { failedPrecondition, isKind, messageOf } from "@ctrd/core/errors";
+import type { CriMetrics } from "../metrics.ts";
 import type { CniConfig, RuntimeConfig } from "../config/runtime-config.ts";
 import { networkArgs, networkCapabilities } from "./network-capabilities.ts";
 import { writeNetworkTemplate } from "./network-template.ts";
@@ -48,8 +50,15 @@ export class PodNetwork {
   readonly #cni: Cni;
   readonly #watches: ReadonlyMap<string, NetworksWatch>;
   readonly #namespaces: string;
+  readonly #metrics: CriMetrics;
 
-  private constructor(config: CniConfig, watches: ReadonlyMap<string, NetworksWatch>, namespaces: string) {
+  private constructor(
+    config: CniConfig,
+    watches: ReadonlyMap<string, NetworksWatch>,
+    namespaces: string,
+    metrics: CriMetrics,
+  ) {
+    this.#metrics = metrics;
     this.#config = config;
     this.#watches = watches;
     this.#namespaces = namespaces;
@@ -58,7 +67,7 @@ export class PodNetwork {
   }
 
   /** Begins to watch the configuration directories. @param state where namespaces are kept below when that is asked for */
-  static async open(config: RuntimeConfig, state: string): Promise<PodNetwork> {
+  static async open(config: RuntimeConfig, state: string, metrics: CriMetrics): Promise<PodNetwork> {
     const { conf_dir, max_conf_num } = config.cni;
     const watches = new Map([[defaultName, await watchNetworks(conf_dir, { maxConfNum: max_conf_num })]]);
     for (const [name, handler] of Object.entries(config.containerd.runtimes)) {
@@ -66,7 +75,7 @@ export class PodNetwork {
       watches.set(name, await watchNetworks(handler.cni_conf_dir, { maxConfNum: handler.cni_max_conf_num }));
     }
     const namespaces = config.netns_mounts_under_state_dir ? join(state, "netns") : "/var/run/netns";
-    return new PodNetwork(config.cni, watches, namespaces);
+    return new PodNetwork(config.cni, watches, namespaces, metrics);
   }
 
   close(): void {
@@ -124,7 +133,9 @@ export class PodNetwork {
   /** Puts a pod on its networks. */
   async attach(ctx: CallContext, pod: PodOnNetwork): Promise<AttachedPod> {
     const request = this.#request(pod);
-    const interfaces = await attachNetworks(this.#cni, { ...request, signal: ctx.signal });
+    const interfaces = await traced(ctx, "cni.attach", {}, () =>
+      this.#metrics.network("set_up_pod", () => attachNetworks(this.#cni, { ...request, signal: ctx.signal })),
+    );
     const addresses = interfaces.find(({ name }) => name === "eth0")?.addresses ?? [];
     const result = Object.fromEntries(interfaces.map(({ name, result: each }) => [name, each]));
     try {
@@ -141,7 +152,8 @@ export class PodNetwork {
 
   /** Takes a pod off its networks; a namespace that is gone has nothing to be taken off, but addresses to be given back. */
   async detach(pod: PodOnNetwork): Promise<void> {
-    await detachNetworks(this.#cni, { ...this.#request(pod), netns: namespaceOrNone(pod.netnsPath) });
+    const request = { ...this.#request(pod), netns: namespaceOrNone(pod.netnsPath) };
+    await this.#metrics.network("tear_down_pod", () => detachNetworks(this.#cni, request));
   }
 
   /** Writes the network file of a pod CIDR, when there is a template and no network yet. */

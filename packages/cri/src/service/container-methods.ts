@@ -11,6 +11,7 @@ import { updateResources } from "../containers/update-resources.ts";
 import type { Cri } from "../store/cri.ts";
 import { batches, selectContainers } from "./filters.ts";
 import type { RuntimeMethods } from "./methods.ts";
+import { runtimeOfContainer } from "./runtime-type.ts";
 import { containerInfo } from "./verbose.ts";
 
 type Names =
@@ -29,27 +30,50 @@ type Names =
 export function containerMethods(cri: Cri): RuntimeMethods<Names> {
   return {
     async createContainer(ctx, request) {
-      return { containerId: await createContainer(cri, cri.serving(ctx), request) };
+      const containerId = await cri.metrics.timed(
+        "container_create",
+        () => createContainer(cri, cri.serving(ctx), request),
+        (id) => runtimeOfContainer(cri, id),
+      );
+      return { containerId };
     },
     async startContainer(ctx, { containerId }) {
-      await startContainer(cri, cri.serving(ctx), containerId);
+      await cri.metrics.timed(
+        "container_start",
+        () => startContainer(cri, cri.serving(ctx), containerId),
+        () => runtimeOfContainer(cri, containerId),
+      );
       return {};
     },
     async stopContainer(ctx, { containerId, timeout }) {
       const serving = cri.serving(ctx);
       const container = cri.containers.find(containerId);
-      if (container !== undefined) await stopContainer(cri, serving, container, Number(timeout));
+      if (container === undefined) return {};
+      const runtime = runtimeOfContainer(cri, container.id);
+      await cri.metrics.timed(
+        "container_stop",
+        () => stopContainer(cri, serving, container, Number(timeout)),
+        () => runtime,
+      );
       return {};
     },
     async removeContainer(ctx, { containerId }) {
       const serving = cri.serving(ctx);
       const container = cri.containers.find(containerId);
-      if (container !== undefined) await removeContainer(cri, serving, container);
+      if (container === undefined) return {};
+      const runtime = runtimeOfContainer(cri, container.id);
+      await cri.metrics.timed(
+        "container_remove",
+        () => removeContainer(cri, serving, container),
+        () => runtime,
+      );
       return {};
     },
     async listContainers(ctx, { filter }) {
       cri.serving(ctx);
-      return { containers: selectContainers(cri, filter).map(listedContainer) };
+      return cri.metrics.timed("container_list", async () => ({
+        containers: selectContainers(cri, filter).map(listedContainer),
+      }));
     },
     async *streamContainers(ctx, { filter }) {
       cri.serving(ctx);

@@ -50,7 +50,8 @@ async function pullImage(
   const runtimeHandler =
     image?.runtimeHandler ||
     (image?.annotations.get(handlerAnnotation) ?? sandboxConfig?.annotations.get(handlerAnnotation) ?? "");
-  return (await cri.images.pull(ctx, nameOf(image), { auth, runtimeHandler })).id;
+  const pulled = await cri.metrics.pull(() => cri.images.pull(ctx, nameOf(image), { auth, runtimeHandler }));
+  return pulled.id;
 }
 
 function selectImages(cri: Cri, filter: ImageFilter | undefined): CriImage[] {

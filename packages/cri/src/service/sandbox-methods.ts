@@ -9,6 +9,7 @@ import { nowNanos } from "../store/clock.ts";
 import type { Cri } from "../store/cri.ts";
 import { batches, selectSandboxes } from "./filters.ts";
 import type { RuntimeMethods } from "./methods.ts";
+import { runtimeType } from "./runtime-type.ts";
 import { sandboxInfo } from "./verbose.ts";
 
 type Names =
@@ -23,18 +24,27 @@ type Names =
 export function sandboxMethods(cri: Cri): RuntimeMethods<Names> {
   return {
     async runPodSandbox(ctx, request) {
-      return { podSandboxId: await runPodSandbox(cri, cri.serving(ctx), request) };
+      const podSandboxId = await cri.metrics.timed(
+        "sandbox_runtime_create",
+        () => runPodSandbox(cri, cri.serving(ctx), request),
+        () => runtimeType(cri, request.runtimeHandler),
+      );
+      return { podSandboxId };
     },
     async stopPodSandbox(ctx, { podSandboxId }) {
       const serving = cri.serving(ctx);
       const sandbox = cri.sandboxes.find(podSandboxId);
-      if (sandbox !== undefined) await stopPodSandbox(cri, serving, sandbox);
+      if (sandbox === undefined) return {};
+      const runtime = (): string => runtimeType(cri, sandbox.metadata.runtimeHandler);
+      await cri.metrics.timed("sandbox_runtime_stop", () => stopPodSandbox(cri, serving, sandbox), runtime);
       return {};
     },
     async removePodSandbox(ctx, { podSandboxId }) {
       const serving = cri.serving(ctx);
       const sandbox = cri.sandboxes.find(podSandboxId);
-      if (sandbox !== undefined) await removePodSandbox(cri, serving, sandbox);
+      if (sandbox === undefined) return {};
+      const runtime = (): string => runtimeType(cri, sandbox.metadata.runtimeHandler);
+      await cri.metrics.timed("sandbox_remove", () => removePodSandbox(cri, serving, sandbox), runtime);
       return {};
     },
     async podSandboxStatus(ctx, { podSandboxId, verbose }) {
@@ -46,7 +56,9 @@ export function sandboxMethods(cri: Cri): RuntimeMethods<Names> {
     },
     async listPodSandbox(ctx, { filter }) {
       cri.serving(ctx);
-      return { items: selectSandboxes(cri, filter).map(listedSandbox) };
+      return cri.metrics.timed("sandbox_list", async () => ({
+        items: selectSandboxes(cri, filter).map(listedSandbox),
+      }));
     },
     async *streamPodSandboxes(ctx, { filter }) {
       cri.serving(ctx);

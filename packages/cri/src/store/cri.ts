@@ -15,6 +15,7 @@ import type { RuntimeConfig } from "../config/runtime-config.ts";
 import type { Container } from "../containers/container.ts";
 import { PodEvents } from "../events/pod-events.ts";
 import type { CriImages } from "../images/cri-images.ts";
+import type { CriMetrics } from "../metrics.ts";
 import { LogThread } from "../logs/index.ts";
 import { NodeHooks } from "../nri/node-hooks.ts";
 import type { CriDirectories } from "../sandboxes/layout.ts";
@@ -47,6 +48,7 @@ export interface CriParts {
   readonly directories: CriDirectories;
   readonly daemon: DaemonInfo;
   readonly log: Logger;
+  readonly metrics: CriMetrics;
   /** Who adjusts pods and containers, if anybody. */
   readonly nodeResources: NodeResources | undefined;
   /** Directory of a snapshotter. */
@@ -66,6 +68,7 @@ export class Cri implements Omit<CriParts, "nodeResources"> {
   readonly directories: CriDirectories;
   readonly daemon: DaemonInfo;
   readonly log: Logger;
+  readonly metrics: CriMetrics;
   readonly snapshotterRoot: (snapshotter: string) => string;
   readonly events: PodEvents = new PodEvents();
   readonly sandboxes: Records<Sandbox> = new Records("pod sandbox");
@@ -89,6 +92,7 @@ export class Cri implements Omit<CriParts, "nodeResources"> {
     this.directories = parts.directories;
     this.daemon = parts.daemon;
     this.log = parts.log;
+    this.metrics = parts.metrics;
     this.logs = new LogThread(parts.log);
     this.nri = new NodeHooks(this, parts.nodeResources);
     this.snapshotterRoot = (snapshotter) => parts.snapshotterRoot(snapshotter);

@@ -16,6 +16,8 @@ interface MethodCounts {
   readonly method: string;
   readonly shape: MethodShape;
   started: number;
+  received: number;
+  sent: number;
   readonly handled: Map<number, number>;
   /** Calls by bucket, the last one without a bound. */
   readonly buckets: number[];
@@ -35,7 +37,14 @@ export function createCallMetrics(withHistogram: boolean): CallMetrics {
   const countsOf = (service: ServiceDefinition, method: MethodDefinition, shape: MethodShape): MethodCounts => {
     let found = counts.get(method);
     if (found === undefined) {
-      const empty = { started: 0, handled: new Map(), buckets: new Array(bounds.length + 1).fill(0), seconds: 0 };
+      const empty = {
+        started: 0,
+        received: 0,
+        sent: 0,
+        handled: new Map(),
+        buckets: new Array(bounds.length + 1).fill(0),
+        seconds: 0,
+      };
       found = { service: service.fullName, method: method.name, shape, ...empty };
       counts.set(method, found);
     }
@@ -47,6 +56,12 @@ export function createCallMetrics(withHistogram: boolean): CallMetrics {
     },
     started(service, method, shape) {
       countsOf(service, method, shape).started++;
+    },
+    received(service, method, shape) {
+      countsOf(service, method, shape).received++;
+    },
+    sent(service, method, shape) {
+      countsOf(service, method, shape).sent++;
     },
     handled(service, method, shape, code, seconds) {
       const count = countsOf(service, method, shape);
@@ -71,6 +86,10 @@ function labelsOf(count: MethodCounts): Record<string, string> {
 function writeCounts(writer: MetricsWriter, counts: readonly MethodCounts[]): void {
   writer.family("grpc_server_started_total", "counter", "RPCs started on the server.");
   for (const count of counts) writer.sample("grpc_server_started_total", labelsOf(count), count.started);
+  writer.family("grpc_server_msg_received_total", "counter", "Messages of RPCs received on the server.");
+  for (const count of counts) writer.sample("grpc_server_msg_received_total", labelsOf(count), count.received);
+  writer.family("grpc_server_msg_sent_total", "counter", "Messages of RPCs sent by the server.");
+  for (const count of counts) writer.sample("grpc_server_msg_sent_total", labelsOf(count), count.sent);
   writer.family("grpc_server_handled_total", "counter", "RPCs completed on the server, by status code.");
   for (const count of counts) {
     for (const [code, value] of count.handled) {

@@ -8,6 +8,7 @@ export interface ProcessReading {
   readonly openFds: number;
   readonly maxFds: number;
   readonly virtualBytes: number;
+  readonly maxVirtualBytes: number;
 }
 
 /** Reads what Node does not tell about its own process. */
@@ -18,8 +19,10 @@ export async function readProcess(): Promise<ProcessReading> {
     readFile("/proc/self/statm", "utf8"),
   ]);
   const maxFds = Number(/^Max open files\s+(\d+)/m.exec(limits)?.[1] ?? Number.NaN);
+  const most = /^Max address space\s+(\d+|unlimited)/m.exec(limits)?.[1] ?? "unlimited";
   const pages = Number(statm.split(" ")[0]);
-  return { openFds: fds.length, maxFds, virtualBytes: pages * 4096 };
+  const maxVirtualBytes = most === "unlimited" ? 2 ** 64 : Number(most);
+  return { openFds: fds.length, maxFds, virtualBytes: pages * 4096, maxVirtualBytes };
 }
 
 /** Seconds since the epoch at which this process started. */
@@ -37,6 +40,7 @@ export function writeProcess(writer: MetricsWriter, reading: ProcessReading, dae
   const gauges: [string, number, string][] = [
     ["process_resident_memory_bytes", rss, "Resident memory in bytes."],
     ["process_virtual_memory_bytes", reading.virtualBytes, "Virtual memory in bytes."],
+    ["process_virtual_memory_max_bytes", reading.maxVirtualBytes, "Limit of virtual memory in bytes."],
     ["process_open_fds", reading.openFds, "Open file descriptors."],
     ["process_max_fds", reading.maxFds, "Limit of open file descriptors."],
     ["process_start_time_seconds", startTime, "Start of the process, in seconds since the epoch."],

@@ -1,16 +1,18 @@
 import { OperationsPlugin } from "@ctrd/core/operations";
+import type { Logger } from "@ctrd/core/log";
 import type { AnyRegistration, Registration } from "@ctrd/core/plugin";
 import { optional } from "@ctrd/core/plugin";
 import type { DaemonServer } from "@ctrd/core/services";
 import { ServerPlugin } from "@ctrd/core/services";
 import { TracerRef } from "@ctrd/core/tracing";
 import type { MetricsSource, SocketAddress } from "@ctrd/services";
-import { GrpcPlugin, MetricsPlugin, TtrpcPlugin } from "@ctrd/services";
+import { GrpcPlugin, MetricsPlugin, TaskMonitorPlugin, TtrpcPlugin } from "@ctrd/services";
 
 import { createCallMetrics } from "../metrics/call-metrics.ts";
 import { callMetricsRef } from "../metrics/plugin-type.ts";
 import { readProcess, writeProcess } from "../metrics/process-metrics.ts";
 import { prometheusText } from "../metrics/prometheus-text.ts";
+import { runtimeMetrics } from "../metrics/runtime-metrics.ts";
 import type { CallMetricsConfig, GrpcServerConfig, MetricsServerConfig, TtrpcServerConfig } from "./config.ts";
 import { callMetricsConfig, grpcServerConfig, metricsServerConfig, ttrpcServerConfig } from "./config.ts";
 import { grpcServer } from "./grpc-server.ts";
@@ -64,12 +66,14 @@ const ttrpc: Registration<DaemonServer, TtrpcServerConfig> = {
 const metrics: Registration<DaemonServer, MetricsServerConfig> = {
   type: ServerPlugin,
   id: "metrics",
-  requires: [optional(MetricsPlugin)],
+  requires: [optional(MetricsPlugin), optional(TaskMonitorPlugin)],
   config: metricsServerConfig,
   initFn(ic) {
-    const sources = ic.getAll(MetricsPlugin);
+    const runtime = runtimeMetrics();
+    ic.onClose(() => runtime.stop());
+    const sources = [runtime, ...ic.getAll(MetricsPlugin), ...ic.getAll(TaskMonitorPlugin)];
     const collect = async (): Promise<string> => {
-      const reading = await readProcess();
+      const [reading] = await Promise.all([readProcess(), ...sources.map((source) => readSource(source, ic.log))]);
       return prometheusText((writer) => {
         writeProcess(writer, reading, ic.daemon);
         for (const source of sources) source.write(writer);
@@ -80,6 +84,15 @@ const metrics: Registration<DaemonServer, MetricsServerConfig> = {
     return server;
   },
 };
+
+/** What one source cannot tell does not keep the others from it. */
+async function readSource(source: MetricsSource, log: Logger): Promise<void> {
+  try {
+    await source.read?.();
+  } catch (error) {
+    log.error({ err: error }, "cannot read metrics");
+  }
+}
 
 function socketAddress(path: string, owner: { uid: number; gid: number }): SocketAddress {
   return { path, uid: owner.uid, gid: owner.gid };

@@ -8,7 +8,7 @@ import type { AnyRegistration, Registration } from "@ctrd/core/plugin";
 import { optional, pluginType } from "@ctrd/core/plugin";
 import { ServicePlugin } from "@ctrd/core/services";
 import { RuntimePlugin } from "@ctrd/core/tasks";
-import { snapshotterLookup } from "@ctrd/services";
+import { snapshotterLookup, TaskMonitorPlugin } from "@ctrd/services";
 import { z } from "zod";
 import { tasksService } from "../tasks/service.ts";
 import { containersService } from "./containers.ts";
@@ -19,8 +19,6 @@ import { namespacesService } from "./namespaces.ts";
 
 /** Plugins that count warnings; this build may have none. */
 const WarningPlugin = pluginType<unknown>("io.containerd.warning.v1");
-/** Plugins that watch tasks; this build may have none. */
-const TaskMonitorPlugin = pluginType<unknown>("io.containerd.monitor.task.v1");
 
 const diffTable = z.object({
   default: z.array(z.string()).default(["walking"]).describe("Differs in the order in which they are asked."),

@@ -22,4 +22,4 @@ export { checkSocketPath, listen, maxSocketPath } from "./listener.ts";
 export { defaultMaxMessageBytes } from "./limits.ts";
 export type { RpcServer, RpcServerOptions } from "./server.ts";
 export { createRpcServer } from "./server.ts";
-export type { ActiveCall, MethodShape, RpcObserver } from "./server-methods.ts";
+export type { MethodShape, RpcObserver } from "./server-methods.ts";

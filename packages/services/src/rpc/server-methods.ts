@@ -22,6 +22,10 @@ export type MethodShape = "unary" | "client_stream" | "server_stream" | "bidi_st
 /** Told of every call of a server; for metrics. */
 export interface RpcObserver {
   started(service: ServiceDefinition, method: MethodDefinition, shape: MethodShape): void;
+  /** One message has come. */
+  received(service: ServiceDefinition, method: MethodDefinition, shape: MethodShape): void;
+  /** One message has gone. */
+  sent(service: ServiceDefinition, method: MethodDefinition, shape: MethodShape): void;
   /** `code` is the gRPC status code, 0 for OK; `seconds` is how long the handler took. */
   handled(
     service: ServiceDefinition,
@@ -52,17 +56,6 @@ export interface CallHost {
   readonly logTraceId: boolean;
   readonly operations: Operations | undefined;
   readonly nameCaller: NameCaller | undefined;
-  /** Calls that are under way. */
-  readonly active: Set<ActiveCall>;
-}
-
-/** A call that is under way. */
-export interface ActiveCall {
-  /** `/<service>/<method>` */
-  readonly path: string;
-  readonly namespace: string;
-  /** When it began, in milliseconds of `performance.now()`. */
-  readonly startedAt: number;
 }
 
 /** The shape of a method. */
@@ -80,8 +73,6 @@ export async function runCall(method: ServedMethod, call: ServerStream): Promise
   call.operation = host.operations?.start(start);
   const ctx = serverContext(call, { log: host.log, span, logTraceId: host.logTraceId });
   start.namespace = ctx.namespace;
-  const active = { path: call.path, namespace: ctx.namespace, startedAt: performance.now() };
-  host.active.add(active);
   let status: WireStatus | undefined;
   try {
     if (method.definition.responseStream) await answerMany(method, ctx, call, start);
@@ -91,7 +82,6 @@ export async function runCall(method: ServedMethod, call: ServerStream): Promise
     status = statusFromError(call.cancelReason ?? error, host.log);
     call.finish(status);
   }
-  host.active.delete(active);
   call.operation?.end();
   const code = status?.code ?? (call.cancelled ? codeFromKind("canceled") : 0);
   ended(code);
@@ -124,18 +114,15 @@ function endSpan(span: Span, code: number, status: WireStatus | undefined): void
 
 async function answerOnce(method: ServedMethod, ctx: CallContext, call: ServerStream, start: CallStart): Promise<void> {
   const { definition, handle } = method;
-  start.request = definition.requestStream
-    ? incoming(method, call)
-    : decode(definition.requestType, await call.readOne());
+  start.request = definition.requestStream ? incoming(method, call) : await onlyRequest(method, call);
   call.answer(encode(definition.responseType, await handle(ctx, start.request)));
+  method.observer?.sent(method.service, definition, method.shape);
 }
 
 /** Sends a stream of answers, as fast as the peer takes them. */
 async function answerMany(method: ServedMethod, ctx: CallContext, call: ServerStream, start: CallStart): Promise<void> {
   const { definition, handle } = method;
-  start.request = definition.requestStream
-    ? incoming(method, call)
-    : decode(definition.requestType, await call.readOne());
+  start.request = definition.requestStream ? incoming(method, call) : await onlyRequest(method, call);
   const answers = handle(ctx, start.request);
   // Headers now, so that a peer which waits for them knows that the call has begun (a subscription is registered).
   call.sendHeaders();
@@ -145,15 +132,28 @@ async function answerMany(method: ServedMethod, ctx: CallContext, call: ServerSt
         ? call.send(answer.bytes, answer.onSent)
         : call.send(encode(definition.responseType, answer));
     if (!(await sent)) break;
+    method.observer?.sent(method.service, definition, method.shape);
   }
   call.finish(undefined);
 }
 
+async function onlyRequest(method: ServedMethod, call: ServerStream): Promise<unknown> {
+  const { definition, observer, service, shape } = method;
+  const request = decode(definition.requestType, await call.readOne());
+  observer?.received(service, definition, shape);
+  return request;
+}
+
 /** The messages of the peer. Leaving the loop early keeps the call open for answers. */
-async function* incoming({ definition, borrows }: ServedMethod, call: ServerStream): AsyncGenerator<unknown> {
+async function* incoming(
+  { definition, borrows, observer, service, shape }: ServedMethod,
+  call: ServerStream,
+): AsyncGenerator<unknown> {
   const allocate = borrows ? (length: number) => messageMemory.take(length) : undefined;
   for await (const bytes of call.readMany(allocate)) {
-    yield decode(definition.requestType, bytes);
+    const message = decode(definition.requestType, bytes);
+    observer?.received(service, definition, shape);
+    yield message;
     if (borrows) messageMemory.give(bytes);
   }
 }

@@ -11,7 +11,7 @@ import { methodPath } from "./definition.ts";
 import { defaultMaxMessageBytes } from "./limits.ts";
 import type { ListenAddress } from "./listener.ts";
 import { describeAddress, listen } from "./listener.ts";
-import type { ActiveCall, CallHost, RpcObserver, ServedMethod } from "./server-methods.ts";
+import type { CallHost, RpcObserver, ServedMethod } from "./server-methods.ts";
 import { methodShape, runCall } from "./server-methods.ts";
 import type { MessageLimits } from "./server-stream.ts";
 import { ServerStream } from "./server-stream.ts";
@@ -43,8 +43,6 @@ export interface RpcServer extends AsyncDisposable {
    * @throws ContainerdError `failed-precondition` when the address is in use, `invalid-argument` for a bad one
    */
   listen(address: ListenAddress): Promise<string>;
-  /** Calls that are under way. */
-  activeCalls(): readonly ActiveCall[];
   /** Stops accepting, lets calls end, and cancels what is left after `graceMs` milliseconds. */
   stop(graceMs: number): Promise<void>;
 }
@@ -65,7 +63,7 @@ const resetLimit = 0x7fff_ffff;
 export function createRpcServer(services: readonly BoundService[], options: RpcServerOptions = {}): RpcServer {
   const log = options.log ?? silentLogger;
   const { tracer, logTraceId = false, operations, nameCaller } = options;
-  const host: CallHost = { log, tracer, logTraceId, operations, nameCaller, active: new Set() };
+  const host: CallHost = { log, tracer, logTraceId, operations, nameCaller };
   const methods = servedMethods(services, host, options.observer);
   const limits = {
     maxReceiveBytes: options.maxReceiveBytes ?? defaultMaxMessageBytes,
@@ -90,23 +88,17 @@ export function createRpcServer(services: readonly BoundService[], options: RpcS
   // A peer that breaks its connection is its own business; its calls see a cancellation.
   server.on("sessionError", (error) => log.debug({ err: error }, "connection failed"));
   server.on("stream", (stream, headers) => serveStream(methods, limits, stream, headers));
-  return new Http2RpcServer(server, sessions, host.active);
+  return new Http2RpcServer(server, sessions);
 }
 
 class Http2RpcServer implements RpcServer {
   readonly #server: Http2Server;
   readonly #sessions: ReadonlySet<ServerHttp2Session>;
-  readonly #active: ReadonlySet<ActiveCall>;
   #stopped: Promise<void> | undefined;
 
-  constructor(server: Http2Server, sessions: ReadonlySet<ServerHttp2Session>, active: ReadonlySet<ActiveCall>) {
+  constructor(server: Http2Server, sessions: ReadonlySet<ServerHttp2Session>) {
     this.#server = server;
     this.#sessions = sessions;
-    this.#active = active;
-  }
-
-  activeCalls(): readonly ActiveCall[] {
-    return [...this.#active];
   }
 
   async listen(address: ListenAddress): Promise<string> {
