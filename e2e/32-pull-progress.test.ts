@@ -27,7 +27,8 @@ let metrics: string;
 beforeAll(async () => {
   const port = await freePort();
   metrics = `http://127.0.0.1:${port}/v1/metrics`;
-  cri = await openCri("pulls", `[plugins."io.containerd.server.v1.metrics"]\naddress = "127.0.0.1:${port}"\n`);
+  const images = `[plugins."io.containerd.cri.v1.images"]\nconcurrent_layer_fetch_buffer = ${4 << 20}\n`;
+  cri = await openCri("pulls", `${images}[plugins."io.containerd.server.v1.metrics"]\naddress = "127.0.0.1:${port}"\n`);
   cli = cliOf(cri.h);
   client = await connect(cri.h.daemon.address, { namespace: cri.h.daemon.namespace });
   proxy = await startFaultProxy(cri.h.registry.host);
@@ -148,6 +149,17 @@ peerTest(
     expect(out).toMatch(/^layer [0-9a-f]{12}: extracted$/m);
   },
 );
+
+test("5: concurrent_layer_fetch_buffer: a layer that is larger is fetched in pieces of that size", async () => {
+  const { image, built } = await push("in-pieces", 9_000_000);
+  proxy.onRequest(() => undefined);
+  await cri.crictl("pull", image);
+  const digest = built.layers[0]?.descriptor.digest ?? "";
+  const asked = proxy.requests.filter(({ method, url }) => method === "GET" && url.endsWith(digest));
+  const ranges = asked.map(({ headers }) => headers.range).toSorted();
+  expect(ranges.slice(0, 2)).toEqual([`bytes=0-${(4 << 20) - 1}`, `bytes=${4 << 20}-${(8 << 20) - 1}`]);
+  expect(ranges.length).toBe(3);
+});
 
 test("5: ctrd pull without an image, and against a daemon that tells nothing of pulls", async () => {
   const none = await cli.attempt(["pull"]);

@@ -4,7 +4,7 @@
  * @module
  */
 import { dirname, join } from "node:path";
-import type { Client } from "@ctrd/client";
+import type { Client, ServiceOverrides } from "@ctrd/client";
 import { fromDaemon } from "@ctrd/client";
 import { workingVerifiers } from "@ctrd/core/image-verifier";
 import type { InitContext } from "@ctrd/core/plugin";
@@ -12,12 +12,14 @@ import { pluginRef } from "@ctrd/core/plugin";
 import { PullsPlugin } from "@ctrd/core/pulls";
 import type { SandboxController } from "@ctrd/core/sandboxes";
 import { PodSandboxPlugin, SandboxControllerPlugin } from "@ctrd/core/sandboxes";
+import { DiffService } from "@ctrd/core/services";
 import { SnapshotPlugin } from "@ctrd/core/snapshots";
 import { RuntimePlugin } from "@ctrd/core/tasks";
 import { NodeResourcesPlugin } from "@ctrd/services";
 import type { ImagesConfig } from "./config/images-config.ts";
 import type { StreamingConfig } from "./config/streaming-config.ts";
 import type { CriImages } from "./images/cri-images.ts";
+import { layerDiffer } from "./images/layer-differ.ts";
 import { openCriImages } from "./images/open-images.ts";
 import type { OpenedCri } from "./open-cri.ts";
 import { openCri } from "./open-cri.ts";
@@ -28,7 +30,8 @@ import { criNamespace } from "./store/cri.ts";
 
 /** The images of the plugin `images`. */
 export async function openImages(ic: InitContext<ImagesConfig>): Promise<CriImages> {
-  return openCriImages(criClient(ic), ic.config, ic.getAll(PullsPlugin)[0]);
+  const diffService = layerDiffer(ic.get(DiffService), ic.config);
+  return openCriImages(criClient(ic, { diffService }), ic.config, ic.getAll(PullsPlugin)[0]);
 }
 
 /** The controller of the plugin `podsandbox`. */
@@ -65,9 +68,10 @@ export async function openService(ic: InitContext<StreamingConfig>): Promise<Ope
 }
 
 /** A client in the namespace of CRI. It ends with the daemon. */
-function criClient(ic: InitContext<unknown>): Client {
+function criClient(ic: InitContext<unknown>, services: ServiceOverrides = {}): Client {
   const daemon = { find: ic.find.bind(ic), getAll: ic.getAll.bind(ic) };
-  const client = fromDaemon(daemon, { namespace: criNamespace, log: ic.log, verifiers: workingVerifiers(ic) });
+  const settings = { namespace: criNamespace, log: ic.log, verifiers: workingVerifiers(ic) };
+  const client = fromDaemon(daemon, { ...settings, ...services });
   ic.signal.addEventListener("abort", () => client.close(), { once: true });
   return client;
 }

@@ -40,6 +40,7 @@ export type { ImportOptions } from "./import.ts";
 export { importArchive } from "./import.ts";
 export {
   isConfigType,
+  isEncryptedLayer,
   isForeignLayer,
   isIndexType,
   isLayerType,

@@ -13,7 +13,7 @@ import { foreignHost } from "./hosts.ts";
 import { isManifestType } from "./media-types.ts";
 import type { OpenContent, OpenRange } from "./open-range.ts";
 import { checkSize, openRange } from "./open-range.ts";
-import { pieceSize, readPieces } from "./parallel-fetch.ts";
+import { readPieces } from "./parallel-fetch.ts";
 import type { Reference } from "@ctrd/core/references";
 import { referrersOf } from "./referrers.ts";
 import { askHosts } from "./requests.ts";
@@ -27,6 +27,8 @@ export interface FetchSettings {
   parallelMinimum?: number;
   /** Pieces at once; by default 4. */
   parallelPieces?: number;
+  /** Bytes of a piece, which are held in memory; by default 4 MiB. */
+  pieceSize?: number;
 }
 
 /** Blobs of one image that are read in pieces at the same time. */
@@ -38,6 +40,7 @@ export class RegistryFetcher implements Fetcher {
   readonly #hosts: readonly RegistryHost[];
   readonly #userAgent: string;
   readonly #settings: FetchSettings;
+  readonly #pieceSize: bigint;
   #inPieces = 0;
 
   constructor(reference: Reference, hosts: readonly RegistryHost[], userAgent: string, settings: FetchSettings) {
@@ -45,6 +48,7 @@ export class RegistryFetcher implements Fetcher {
     this.#hosts = hosts;
     this.#userAgent = userAgent;
     this.#settings = settings;
+    this.#pieceSize = BigInt(settings.pieceSize ?? 4 << 20);
   }
 
   async fetch(
@@ -59,7 +63,7 @@ export class RegistryFetcher implements Fetcher {
     const wanted = range.length ?? descriptor.size - range.offset;
     const large = parallelMinimum > 0 && wanted >= BigInt(parallelMinimum) && !isManifestType(descriptor.mediaType);
     // Pieces are kept in memory, so of many large blobs at once only some are read so.
-    if (large && wanted > pieceSize && this.#inPieces < maxInPieces) {
+    if (large && wanted > this.#pieceSize && this.#inPieces < maxInPieces) {
       return this.#fetchInPieces(ctx, descriptor, range, wanted, parallelPieces, open);
     }
     return this.#opened(ctx, descriptor, range, await open(range.offset, range.length), open);
@@ -75,10 +79,11 @@ export class RegistryFetcher implements Fetcher {
   ): Promise<FetchedContent> {
     this.#inPieces++;
     try {
-      const first = await open(range.offset, pieceSize);
+      const first = await open(range.offset, this.#pieceSize);
       const content = this.#opened(ctx, descriptor, range, first, open);
       if (!first.isPart || first.offset !== range.offset) return content;
-      const piecewise = { descriptor, start: range.offset, end: range.offset + wanted, pieces, open };
+      const [start, size] = [range.offset, this.#pieceSize];
+      const piecewise = { descriptor, start, end: start + wanted, pieces, pieceSize: size, open };
       this.#inPieces++;
       return { ...content, [Symbol.asyncIterator]: () => this.#count(readPieces(ctx, piecewise, first)) };
     } finally {

@@ -9,8 +9,6 @@ import { ContainerdError, kindOf, messageOf, unavailable } from "@ctrd/core/erro
 import type { Descriptor } from "@ctrd/core/records";
 import type { OpenContent, OpenRange } from "./open-range.ts";
 
-/** Bytes of one piece. */
-export const pieceSize: bigint = 4n << 20n;
 /** How often a piece may break without a byte in between. */
 const maxTries = 5;
 const pauseMs = 100;
@@ -20,8 +18,9 @@ export interface PiecewiseRead {
   readonly descriptor: Descriptor;
   readonly start: bigint;
   readonly end: bigint;
-  /** Pieces at once. */
+  /** Pieces at once, and the bytes of each. */
   readonly pieces: number;
+  readonly pieceSize: bigint;
   readonly open: OpenContent;
 }
 
@@ -38,7 +37,7 @@ export async function* readPieces(
   const more = (opened?: OpenRange): void => {
     if (next >= read.end) return;
     const from = next;
-    const length = read.end - from < pieceSize ? read.end - from : pieceSize;
+    const length = read.end - from < read.pieceSize ? read.end - from : read.pieceSize;
     next += length;
     window.push(new Piece((piece) => readPiece(piece, read, from, Number(length), signal, opened)));
   };

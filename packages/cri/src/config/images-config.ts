@@ -95,23 +95,40 @@ const table = z.object({
   disable_snapshot_annotations: flag("Do not tell snapshotters which image a layer belongs to.", true),
   discard_unpacked_layers: flag("Let compressed layers be collected once they are unpacked."),
   max_concurrent_downloads: z.int().min(0).default(3).describe("Contents of one image fetched at a time; 0: no limit."),
-  concurrent_layer_fetch_buffer: z.int().min(0).default(0).describe("Accepted; layers are fetched in one piece."),
+  concurrent_layer_fetch_buffer: z
+    .int()
+    .min(0)
+    .default(0)
+    .describe(
+      "Fetch what is larger in pieces of this many bytes, several at once; 0: large contents in pieces of 4 MiB.",
+    ),
   image_pull_progress_timeout: duration.default("5m0s").describe("A pull without bytes for this long is cancelled."),
-  image_pull_with_sync_fs: flag("Sync the file system after unpacking."),
+  image_pull_with_sync_fs: flag("Write the file system of each layer to the disk as soon as it is unpacked."),
   stats_collect_period: z.int().min(0).default(10).describe("Seconds between looks at what snapshots use."),
-  use_local_image_pull: flag("Accepted; pulls are always made by the daemon itself."),
+  use_local_image_pull: flag("Changes nothing: the daemon pulls by one way only."),
   pinned_images: z
     .record(z.string(), z.string())
     .prefault({})
     .transform((images) => ({ sandbox: defaultSandboxImage, ...images }))
     .describe(`Images that are not to be removed; sandbox (${defaultSandboxImage} when absent): the pause image.`),
   runtime_platforms: z
-    .record(z.string(), z.object({ platform: text("Platform."), snapshotter: text("Snapshotter.") }))
+    .record(
+      z.string(),
+      z.object({
+        platform: text("Accepted; images are for the platform of the machine."),
+        snapshotter: text("Snapshotter."),
+      }),
+    )
     .default({})
     .describe("Platform and snapshotter by runtime handler."),
   registry: registry.prefault({}).describe("Where images come from."),
   image_decryption: z
-    .object({ key_model: z.string().default("node").describe("Who has the keys of encrypted images.") })
+    .object({
+      key_model: z
+        .string()
+        .default("node")
+        .describe("node: the decoders of this machine have the keys of encrypted images; else these are refused."),
+    })
     .prefault({})
     .describe("Encrypted images."),
 });

@@ -115,7 +115,7 @@ export class CriImages {
     const labels = this.#labelsOf(reference, wanted);
     const pulled = await this.#client.pull(reference, {
       signal: AbortSignal.any([ctx.signal, watch.signal]),
-      resolver: await openResolver(config.registry, settings.auth, ctx.log),
+      resolver: await openResolver(config, settings.auth, ctx.log),
       snapshotter: this.snapshotterOf(settings.runtimeHandler ?? ""),
       labels,
       maxConcurrentDownloads: config.max_concurrent_downloads,

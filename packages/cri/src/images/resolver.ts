@@ -3,13 +3,16 @@ import type { AuthConfig } from "@ctrd/api/cri/runtime/v1/api";
 import type { Logger } from "@ctrd/core/log";
 import type { Resolver } from "@ctrd/core/remotes";
 import type { Authorizer } from "@ctrd/registry";
-import type { RegistryConfig } from "../config/images-config.ts";
+import type { ImagesConfig } from "../config/images-config.ts";
 import { credentialsOf } from "./credentials.ts";
 import { hostsFromMirrors } from "./mirrors.ts";
 
+/** Sizes of pieces up to this many bytes are none, as in containerd. */
+const smallest = 512;
+
 /** The resolver of one pull. */
 export async function openResolver(
-  registry: RegistryConfig,
+  { registry, concurrent_layer_fetch_buffer: pieceSize }: ImagesConfig,
   auth: AuthConfig | undefined,
   log: Logger,
 ): Promise<Resolver> {
@@ -27,5 +30,6 @@ export async function openResolver(
         authorizer,
         headers: registry.headers,
       });
-  return createRegistryResolver({ hosts });
+  // With a size for its pieces, every content that has several is fetched so.
+  return createRegistryResolver({ hosts, ...(pieceSize > smallest ? { pieceSize, parallelMinimum: pieceSize } : {}) });
 }
