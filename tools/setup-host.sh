@@ -101,7 +101,7 @@ build_go() {
   build=$(mktemp -d)
   # A module of its own and not `go install`, which refuses modules that replace their own parts.
   printf 'module host\ngo 1.17\n' >"$build/go.mod"
-  printf "require %s ${version%+*}\n" "$@" >>"$build/go.mod"
+  printf "require %s ${version%+[0-9]*}\n" "$@" >>"$build/go.mod"
   if [ -d "$package" ]; then
     cp "$package"/*.go "$build"
     package=.
@@ -227,6 +227,8 @@ go_command=(test -c)
 build_go critest v1.36.0 $cri_tools/cmd/critest $cri_tools
 go_command=(build)
 build_nerdctl v2.3.5
+# What HTTP/2 servers are tested with.
+build_go h2spec v2.2.1+incompatible github.com/summerwind/h2spec/cmd/h2spec github.com/summerwind/h2spec
 # A plugin for NRI, on NRI's own library.
 build_go nri-plugin v0.12.0+3 packages/nri/test/plugin github.com/containerd/nri
 # A collector of traces, on OpenTelemetry's own messages; and a shim that sends its own there.

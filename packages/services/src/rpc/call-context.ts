@@ -3,7 +3,7 @@ import type { Logger } from "@ctrd/core/log";
 import type { Operation } from "@ctrd/core/operations";
 import type { Span } from "@ctrd/core/tracing";
 import { leaseHeader, namespaceHeader, ttrpcNamespaceHeader } from "@ctrd/core/namespaces";
-import type { IncomingHttpHeaders } from "node:http2";
+import type { RequestHeaders } from "../http2/index.ts";
 import type { ServerStream } from "./server-stream.ts";
 
 /** What the context of an incoming call is made of. */
@@ -56,9 +56,9 @@ function cancellation(call: ServerStream): AbortController {
 }
 
 /** The first value of a header; empty when there is none. HTTP/2 joins repeated headers with commas. */
-export function firstValue(headers: IncomingHttpHeaders, name: string): string {
+export function firstValue(headers: RequestHeaders, name: string): string {
   const value = headers[name];
-  if (typeof value !== "string") return "";
+  if (value === undefined) return "";
   const comma = value.indexOf(",");
   return comma < 0 ? value : value.slice(0, comma).trim();
 }

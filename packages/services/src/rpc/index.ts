@@ -1,6 +1,6 @@
 /**
- * gRPC behind a thin interface: register services, listen, call. The server speaks it on node:http2, the client with
- * grpc-js; nothing outside this folder knows.
+ * gRPC behind a thin interface: register services, listen, call. The server speaks it on an HTTP/2 of its own
+ * (src/http2), the client with grpc-js; nothing outside this folder knows.
  *
  * @module
  */

@@ -90,7 +90,7 @@ export async function runCall(method: ServedMethod, call: ServerStream): Promise
 
 function startSpan(tracer: Tracer, { service, definition }: ServedMethod, { headers }: ServerStream): Span {
   const name = `${service.fullName}/${definition.name}`;
-  const parent = parseTraceparent(firstValue(headers, traceparentHeader), headerText(headers[tracestateHeader]));
+  const parent = parseTraceparent(firstValue(headers, traceparentHeader), headers[tracestateHeader] ?? "");
   const namespace = firstValue(headers, namespaceHeader);
   return tracer.start(name, "server", parent, {
     "rpc.system": "grpc",
@@ -98,10 +98,6 @@ function startSpan(tracer: Tracer, { service, definition }: ServedMethod, { head
     "rpc.method": definition.name,
     ...(namespace === "" ? {} : { "containerd.namespace": namespace }),
   });
-}
-
-function headerText(value: string | string[] | undefined): string {
-  return value === undefined ? "" : value.toString();
 }
 
 /** Codes that are the server's fault: Unknown, DeadlineExceeded, Unimplemented, Internal, Unavailable, DataLoss. */

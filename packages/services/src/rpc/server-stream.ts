@@ -1,7 +1,8 @@
 import { canceled, codeFromKind, deadlineExceeded, internal } from "@ctrd/core/errors";
 import type { Operation } from "@ctrd/core/operations";
 import { stageText } from "@ctrd/core/operations";
-import type { IncomingHttpHeaders, OutgoingHttpHeaders, ServerHttp2Stream } from "node:http2";
+import type { Http2Stream, RequestHeaders } from "../http2/index.ts";
+import { encodeHeaders } from "../http2/index.ts";
 import { FrameDecoder, frameMessage } from "./frames.ts";
 import { MessageQueue } from "./message-queue.ts";
 import type { WireStatus } from "./status.ts";
@@ -15,18 +16,17 @@ export interface MessageLimits {
 /** Messages that may wait for the socket: one is on its way, one follows at once. */
 const maxInFlight = 2;
 
-const responseHeaders: OutgoingHttpHeaders = { ":status": 200, "content-type": "application/grpc" };
-// Node's types lack sendDate. gRPC has no use for a date in every answer.
-const withTrailers = { waitForTrailers: true, sendDate: false };
-const trailersOnly = { endStream: true, sendDate: false };
+const contentType = ["content-type", "application/grpc"] as const;
+const responseHeaders = encodeHeaders([[":status", "200"], contentType]);
+const okTrailers = encodeHeaders([["grpc-status", "0"]]);
 
 /** The server's side of one call on an HTTP/2 stream. */
 export class ServerStream {
   readonly path: string;
-  readonly headers: IncomingHttpHeaders;
+  readonly headers: RequestHeaders;
   /** What is done for it: a deadline that passes names its stage. */
   operation: Operation | undefined;
-  readonly #stream: ServerHttp2Stream;
+  readonly #stream: Http2Stream;
   readonly #limits: MessageLimits;
   readonly #onCancel: ((call: ServerStream) => void)[] = [];
   #cancelled: (() => Error) | undefined;
@@ -37,26 +37,22 @@ export class ServerStream {
   #inFlight = 0;
   #wake: (() => void) | undefined;
 
-  constructor(stream: ServerHttp2Stream, headers: IncomingHttpHeaders, path: string, limits: MessageLimits) {
+  constructor(stream: Http2Stream, path: string, limits: MessageLimits) {
     this.#stream = stream;
-    this.headers = headers;
+    this.headers = stream.headers;
     this.path = path;
     this.#limits = limits;
-    // A broken stream closes; nothing more can be told to the peer.
-    stream.on("error", () => {});
-    stream.once("close", () => {
-      if (!this.#ended) this.#cancel(() => canceled(path));
-    });
-    const timeout = headers["grpc-timeout"];
-    if (typeof timeout === "string") this.#limitTime(timeout);
+    stream.onAbort = () => this.#cancel(() => canceled(path));
+    const timeout = this.headers["grpc-timeout"];
+    if (timeout !== undefined) this.#limitTime(timeout);
   }
 
   /** File descriptor of the peer's socket; undefined when it is gone. */
   get socket(): number | undefined {
-    const { session } = this.#stream;
-    if (session === undefined || session.destroyed) return undefined;
+    const { socket } = this.#stream;
+    if (socket.destroyed) return undefined;
     // Node's types do not tell of the handle below.
-    const { _handle: handle } = session.socket as { _handle?: { fd?: number } | null };
+    const { _handle: handle } = socket as unknown as { _handle?: { fd?: number } | null };
     return handle?.fd;
   }
 
@@ -86,15 +82,17 @@ export class ServerStream {
         received = true;
         resolve(message);
       };
-      this.#stream.on("data", (chunk: Buffer) => {
-        try {
-          decoder.push(chunk, onMessage);
-        } catch (error) {
-          reject(error);
-        }
-      });
-      this.#stream.once("end", () => {
-        if (!received) reject(internal(`${this.path}: the request has no message`));
+      this.#stream.read({
+        data(chunk) {
+          try {
+            decoder.push(chunk, onMessage);
+          } catch (error) {
+            reject(error);
+          }
+        },
+        end: () => {
+          if (!received) reject(internal(`${this.path}: the request has no message`));
+        },
       });
       this.onCancel((call) => {
         if (!received) reject(call.cancelReason);
@@ -111,20 +109,22 @@ export class ServerStream {
     const stream = this.#stream;
     const decoder = new FrameDecoder(this.#limits.maxReceiveBytes, allocate);
     const queue = new MessageQueue<Buffer>({
-      pause: () => void stream.pause(),
-      resume: () => void stream.resume(),
-      cancel: () => void stream.resume(),
+      pause: () => stream.pause(),
+      resume: () => stream.resume(),
+      cancel: () => stream.resume(),
     });
-    stream.on("data", (chunk: Buffer) => {
-      try {
-        decoder.push(chunk, (message) => queue.push(message));
-      } catch (error) {
-        queue.fail(error);
-      }
-    });
-    stream.once("end", () => {
-      if (decoder.partial) queue.fail(internal(`${this.path}: the request ends within a message`));
-      else queue.finish();
+    stream.read({
+      data(chunk) {
+        try {
+          decoder.push(chunk, (message) => queue.push(message));
+        } catch (error) {
+          queue.fail(error);
+        }
+      },
+      end: () => {
+        if (decoder.partial) queue.fail(internal(`${this.path}: the request ends within a message`));
+        else queue.finish();
+      },
     });
     this.onCancel((call) => queue.abort(call.cancelReason));
     return queue;
@@ -132,9 +132,9 @@ export class ServerStream {
 
   /** Sends the headers, unless that has happened. */
   sendHeaders(): void {
-    if (this.#headersSent || this.#ended || this.#gone) return;
+    if (this.#headersSent || this.#ended || this.#stream.closed) return;
     this.#headersSent = true;
-    this.#stream.respond(responseHeaders, withTrailers);
+    this.#stream.respond(responseHeaders);
   }
 
   /**
@@ -157,7 +157,7 @@ export class ServerStream {
 
   /** Ends the call with one message. */
   answer(message: Buffer): void {
-    if (this.#ended || this.#gone) return;
+    if (this.#ended || this.#stream.closed) return;
     const buffers = frameMessage(message, this.#limits.maxSendBytes);
     this.sendHeaders();
     this.#write(buffers);
@@ -169,21 +169,12 @@ export class ServerStream {
     if (this.#ended) return;
     this.#ended = true;
     clearTimeout(this.#deadline);
-    if (this.#gone) return;
+    if (this.#stream.closed) return;
     const trailers = trailersOf(status);
-    if (this.#headersSent) {
-      this.#stream.once("wantTrailers", () => this.#stream.sendTrailers(trailers));
-      this.#stream.end();
-    } else {
-      this.#stream.respond({ ...responseHeaders, ...trailers }, trailersOnly);
-    }
+    if (this.#headersSent) this.#stream.end(trailers);
+    else this.#stream.respond(Buffer.concat([responseHeaders, trailers]), true);
     // What the peer still sends is read and dropped, so that its flow-control window does not stay closed.
-    this.#stream.resume();
-  }
-
-  /** Whether nothing can be sent any more: a stream that the peer reset is closed before it is destroyed. */
-  get #gone(): boolean {
-    return this.#stream.closed || this.#stream.destroyed;
+    this.#stream.discard();
   }
 
   readonly #sent = (): void => {
@@ -193,9 +184,7 @@ export class ServerStream {
 
   #write(buffers: readonly Buffer[], done?: () => void): void {
     const last = buffers.length - 1;
-    if (last > 0) this.#stream.cork();
     buffers.forEach((buffer, index) => this.#stream.write(buffer, index === last ? done : undefined));
-    if (last > 0) this.#stream.uncork();
   }
 
   #cancel(reason: () => Error): void {
@@ -234,8 +223,11 @@ function parseTimeout(header: string): number | undefined {
   return match === null || unit === undefined ? undefined : Number(match[1]) * unit;
 }
 
-function trailersOf(status: WireStatus | undefined): OutgoingHttpHeaders {
-  if (status === undefined) return { "grpc-status": 0 };
+function trailersOf(status: WireStatus | undefined): Buffer {
+  if (status === undefined) return okTrailers;
   // Percent-encoding leaves ASCII as it is and is undone by every client.
-  return { "grpc-status": status.code, "grpc-message": encodeURI(status.details) };
+  return encodeHeaders([
+    ["grpc-status", String(status.code)],
+    ["grpc-message", encodeURI(status.details)],
+  ]);
 }

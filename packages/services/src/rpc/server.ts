@@ -3,8 +3,10 @@ import { silentLogger } from "@ctrd/core/log";
 import type { Operations } from "@ctrd/core/operations";
 import type { Tracer } from "@ctrd/core/tracing";
 import { once } from "node:events";
-import type { Http2Server, IncomingHttpHeaders, ServerHttp2Session, ServerHttp2Stream } from "node:http2";
-import { createServer } from "node:http2";
+import type { Server } from "node:net";
+import { createServer } from "node:net";
+import type { Http2Stream } from "../http2/index.ts";
+import { encodeHeaders, Http2Connection } from "../http2/index.ts";
 import type { NameCaller } from "./call-operation.ts";
 import type { BoundService } from "./definition.ts";
 import { methodPath } from "./definition.ts";
@@ -47,18 +49,6 @@ export interface RpcServer extends AsyncDisposable {
   stop(graceMs: number): Promise<void>;
 }
 
-/** Receive window of a stream in bytes: a content chunk with its header fits. */
-const streamWindow = 2 << 20;
-/** Receive window of a connection in bytes: several uploads at once do not wait for each other. */
-const connectionWindow = 8 << 20;
-
-/**
- * Resets that a connection may send before it is closed as abusive. containerd's Go client reads blobs in pieces of
- * 32 KiB, each a call that it resets: Node's 1000 at 33 per second cut it off within 50 MB. Callers here may use the
- * whole API anyway, so there is nothing to protect from their resets.
- */
-const resetLimit = 0x7fff_ffff;
-
 /** Makes a server for `services`; {@link RpcServer.listen} starts it. */
 export function createRpcServer(services: readonly BoundService[], options: RpcServerOptions = {}): RpcServer {
   const log = options.log ?? silentLogger;
@@ -69,36 +59,27 @@ export function createRpcServer(services: readonly BoundService[], options: RpcS
     maxReceiveBytes: options.maxReceiveBytes ?? defaultMaxMessageBytes,
     maxSendBytes: options.maxSendBytes ?? defaultMaxMessageBytes,
   };
-  const server = createServer({
-    settings: { initialWindowSize: streamWindow, enablePush: false },
-    streamResetBurst: resetLimit,
-    streamResetRate: resetLimit,
-    // In MB. Node drops streams at the limit, however slow their reader may be; flow control and the two messages that
-    // a call keeps are the bound here.
-    maxSessionMemory: Number.MAX_SAFE_INTEGER,
-    maxSendHeaderBlockLength: 1 << 20,
+  const connections = new Set<Http2Connection>();
+  const server = createServer((socket) => {
+    const connection: Http2Connection = new Http2Connection(socket, {
+      stream: (stream) => serveStream(methods, limits, stream),
+      // A peer that breaks its connection is its own business; its calls see a cancellation.
+      error: (error) => log.debug({ err: error }, "connection failed"),
+      close: () => connections.delete(connection),
+    });
+    connections.add(connection);
   });
-  server.setTimeout(0);
-  const sessions = new Set<ServerHttp2Session>();
-  server.on("session", (session) => {
-    sessions.add(session);
-    session.once("close", () => sessions.delete(session));
-    session.setLocalWindowSize(connectionWindow);
-  });
-  // A peer that breaks its connection is its own business; its calls see a cancellation.
-  server.on("sessionError", (error) => log.debug({ err: error }, "connection failed"));
-  server.on("stream", (stream, headers) => serveStream(methods, limits, stream, headers));
-  return new Http2RpcServer(server, sessions);
+  return new Http2RpcServer(server, connections);
 }
 
 class Http2RpcServer implements RpcServer {
-  readonly #server: Http2Server;
-  readonly #sessions: ReadonlySet<ServerHttp2Session>;
+  readonly #server: Server;
+  readonly #connections: ReadonlySet<Http2Connection>;
   #stopped: Promise<void> | undefined;
 
-  constructor(server: Http2Server, sessions: ReadonlySet<ServerHttp2Session>) {
+  constructor(server: Server, connections: ReadonlySet<Http2Connection>) {
     this.#server = server;
-    this.#sessions = sessions;
+    this.#connections = connections;
   }
 
   async listen(address: ListenAddress): Promise<string> {
@@ -112,15 +93,16 @@ class Http2RpcServer implements RpcServer {
   }
 
   async #shutDown(graceMs: number): Promise<void> {
-    const closed = this.#server.listening ? once(this.#server, "close") : Promise.resolve();
-    if (this.#server.listening) this.#server.close();
-    const ended = [...this.#sessions].map((session) => once(session, "close"));
-    // Tells the peer to start no more calls; the session closes with its last one.
-    for (const session of this.#sessions) session.close();
+    const wasListening = this.#server.listening;
+    // Emitted when the connections are gone, too.
+    const closed = once(this.#server, "close");
+    if (wasListening) this.#server.close();
+    // Tells the peers to start no more calls; a connection ends with its last one.
+    for (const connection of this.#connections) connection.close();
     const timer = setTimeout(() => {
-      for (const session of this.#sessions) session.destroy();
+      for (const connection of this.#connections) connection.destroy();
     }, graceMs);
-    await Promise.all([closed, ...ended]);
+    if (wasListening) await closed;
     clearTimeout(timer);
   }
 
@@ -147,20 +129,17 @@ function servedMethods(services: readonly BoundService[], host: CallHost, observ
   return methods;
 }
 
-function serveStream(
-  methods: Methods,
-  limits: MessageLimits,
-  stream: ServerHttp2Stream,
-  headers: IncomingHttpHeaders,
-): void {
-  const path = headers[":path"] ?? "";
-  const contentType = headers["content-type"] ?? "";
-  if (headers[":method"] !== "POST" || !contentType.startsWith("application/grpc")) {
-    stream.on("error", () => {});
-    stream.respond({ ":status": headers[":method"] === "POST" ? 415 : 405 }, { endStream: true });
+const notPost = encodeHeaders([[":status", "405"]]);
+const notGrpc = encodeHeaders([[":status", "415"]]);
+
+function serveStream(methods: Methods, limits: MessageLimits, stream: Http2Stream): void {
+  const { ":path": path = "", ":method": verb, "content-type": contentType = "" } = stream.headers;
+  if (verb !== "POST" || !contentType.startsWith("application/grpc")) {
+    stream.respond(verb === "POST" ? notGrpc : notPost, true);
+    stream.discard();
     return;
   }
-  const call = new ServerStream(stream, headers, path, limits);
+  const call = new ServerStream(stream, path, limits);
   const method = methods.get(path);
   if (method === undefined) call.finish({ code: 12, details: `unknown method ${path}` });
   else void runCall(method, call);
