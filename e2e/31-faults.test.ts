@@ -38,7 +38,7 @@ async function kill(name: string, points: readonly string[]): Promise<void> {
 }
 
 ctrdTest(
-  "6.1: kill -9 at any moment of pull",
+  "F1: kill -9 of the daemon at each failpoint of a pull",
   async () => {
     await kill("pull by Transfer", [
       "registry.request",
@@ -67,7 +67,7 @@ ctrdTest(
 );
 
 ctrdTest(
-  "6.1: kill -9 at any moment of commit and prepare",
+  "F1: kill -9 of the daemon at each failpoint of commits of content and snapshots, and of prepare",
   async () => {
     await kill("write content", [
       "content.write=5*off->kill",
@@ -87,7 +87,7 @@ ctrdTest(
 );
 
 ctrdTest(
-  "6.1: kill -9 at any moment of create and delete",
+  "F1: kill -9 of the daemon at each failpoint of create and delete",
   async () => {
     await kill("run and delete a container", [
       "snapshot.record",
@@ -107,7 +107,7 @@ ctrdTest(
 );
 
 ctrdTest(
-  "6.1: kill -9 at any moment of GC",
+  "F1: kill -9 of the daemon at each failpoint of a collection",
   async () => {
     await kill("collect what a lease held", [
       "lease.delete",

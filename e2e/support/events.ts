@@ -8,6 +8,8 @@ export interface EventWatch {
   seen(): SeenEvent[];
   /** Waits for an event. */
   next(what: string, match: (event: SeenEvent) => boolean): Promise<SeenEvent>;
+  /** Stops it from reading, say. */
+  signal(signal: NodeJS.Signals): void;
   stop(): Promise<void>;
 }
 
@@ -34,6 +36,7 @@ export async function watchEvents(daemon: Daemon): Promise<EventWatch> {
   return {
     seen,
     next,
+    signal: (signal) => void child.kill(signal),
     async stop() {
       child.kill("SIGKILL");
       await exited(child);

@@ -4,6 +4,8 @@
  *
  * @module
  */
+export type { FaultShim, ShimFault, ShimFaults } from "./fault-shim.ts";
+export { makeFaultShim } from "./fault-shim.ts";
 export type { FailpointDaemon, KillAtPointsOptions } from "./kill-at-points.ts";
 export { killAtPoints } from "./kill-at-points.ts";
 export type { KillAnywhereOptions, KillReport, KillableDaemon, KillWork } from "./kill-anywhere.ts";
