@@ -8,7 +8,7 @@ const sliceMs = 1;
 /** A turn of the event loop that took longer had something else to do, in milliseconds. */
 const idleTurnMs = 0.1;
 /** Longest wait for a turn with nothing else to do, in milliseconds: a collection must come to its end. */
-const patienceMs = 10;
+const patienceMs = 4;
 
 export class Slices {
   readonly #signal: AbortSignal;
