@@ -44,7 +44,7 @@ eventSuite(
   "exchange with a history",
   async () => {
     const opened = await open();
-    return { events: opened.events, ctx, close: () => opened[Symbol.asyncDispose]() };
+    return { events: opened.events, ctx, close: async () => opened[Symbol.asyncDispose]() };
   },
   { limit: 3500 },
 );

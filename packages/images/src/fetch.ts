@@ -7,6 +7,7 @@ import type { ContentStore, ContentWriter, WriterOptions } from "@ctrd/core/cont
 import type { CallContext } from "@ctrd/core/context";
 import { withoutCancellation } from "@ctrd/core/context";
 import { isKind, messageOf } from "@ctrd/core/errors";
+import { inStage } from "@ctrd/core/operations";
 import type { Fetcher, ProgressListener, ServedBy } from "@ctrd/core/remotes";
 import { traced } from "@ctrd/core/tracing";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -45,7 +46,7 @@ export async function fetchContent(
   descriptor: ImageDescriptor,
   options: FetchOptions,
 ): Promise<void> {
-  if (ctx.span === undefined) return fetchMissing(ctx, descriptor, options);
+  if (ctx.span === undefined && ctx.operation === undefined) return fetchMissing(ctx, descriptor, options);
   const { mediaType, digest, size } = descriptor;
   const attributes = { "content.digest": digest, "content.type": mediaType, "content.size": size };
   return traced(ctx, "pull.fetch", attributes, (inner) => fetchMissing(inner, descriptor, options));
@@ -64,11 +65,14 @@ async function fetchMissing(ctx: CallContext, descriptor: ImageDescriptor, optio
   }
   let closed = false;
   try {
-    const served = await fill(ctx, descriptor, writer, options, (offset, served) =>
-      progress?.({ ...report, stage: "downloading", offset, total: descriptor.size, ...(served && { served }) }),
-    );
+    const downloading = (): Promise<ServedBy | undefined> =>
+      fill(ctx, descriptor, writer, options, (offset, served) =>
+        progress?.({ ...report, stage: "downloading", offset, total: descriptor.size, ...(served && { served }) }),
+      );
+    const object = { kind: "ingest", id: name };
+    const served = await inStage(ctx, "download", downloading, { object });
     closed = true;
-    await commit(ctx, content, descriptor, writer, name);
+    await inStage(ctx, "commit", () => commit(ctx, content, descriptor, writer, name), { object });
     progress?.({
       ...report,
       stage: "complete",
@@ -96,15 +100,21 @@ export async function openIngest(
   options: WriterOptions,
   onWait?: () => void,
 ): Promise<ContentWriter | undefined> {
-  for (let waited = false; ; waited = true) {
-    try {
-      return await content.writer(ctx, options);
-    } catch (error) {
-      if (isKind(error, "already-exists")) return undefined;
-      if (!isKind(error, "unavailable") || !(await isBusy(ctx, content, options.ref))) throw error;
-      if (!waited) onWait?.();
+  let leave: (() => void) | undefined;
+  try {
+    for (let waited = false; ; waited = true) {
+      try {
+        return await content.writer(ctx, options);
+      } catch (error) {
+        if (isKind(error, "already-exists")) return undefined;
+        if (!isKind(error, "unavailable") || !(await isBusy(ctx, content, options.ref))) throw error;
+        if (!waited) onWait?.();
+      }
+      leave ??= ctx.operation?.enter("wait for whoever writes", { object: { kind: "ingest", id: options.ref } });
+      await sleep(lockPauseMs, undefined, { signal: ctx.signal });
     }
-    await sleep(lockPauseMs, undefined, { signal: ctx.signal });
+  } finally {
+    leave?.();
   }
 }
 

@@ -195,6 +195,7 @@ class LocalTransfer implements TransferService {
     const where = `OCI Registry (${registry.reference})`;
     const { content } = this.#parts;
     const { name, target } = await this.#image(ctx, store.name);
+    ctx.operation?.concerns({ kind: "image", id: name });
     const resolver = await resolverFor(ctx, registry, this.#parts.streams, this.#parts.hostsDirectories);
     progress.say(`Pushing to ${where}`);
     progress.say("pushing content", name, target);
