@@ -211,7 +211,7 @@ build_go ctr2 v2.3.4 $containerd2/cmd/ctr $containerd2
 build_go containerd2 v2.3.4 $containerd2/cmd/containerd $containerd2
 build_go containerd-shim-runc-v2 v2.3.4 $containerd2/cmd/containerd-shim-runc-v2 $containerd2
 # A shim with the sandbox API, on the newer shim's own parts.
-build_go containerd-shim-pods-v1 v2.3.4+1 packages/runtime-v2/test/pods-shim $containerd2
+build_go containerd-shim-pods-v1 v2.3.4+2 packages/runtime-v2/test/pods-shim $containerd2
 go_command=(build -tags seccomp)
 cgo=1
 build_go runc v1.5.2 github.com/opencontainers/runc github.com/opencontainers/runc

@@ -112,6 +112,6 @@ export async function killUnanswering(
 ): Promise<void> {
   const killed = session === undefined ? 0 : await killSession(session);
   const fields = { task: bundle.id, namespace: bundle.namespace, killed };
-  if (killed > 0) manager.log.warn(fields, "killed shim that did not answer");
-  else manager.log.error(fields, "shim that did not answer may be left running");
+  if (killed > 0) manager.log.warn(fields, "killed shim that did not answer, or not end");
+  else manager.log.error(fields, "shim that did not answer, or not end, may be left running");
 }

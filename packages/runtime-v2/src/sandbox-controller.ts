@@ -217,20 +217,24 @@ export class ShimSandboxController implements SandboxController {
     return key;
   }
 
-  /** Ends a sandbox that could not be made or started. */
+  /** Ends a sandbox that could not be made or started: by force when its shim does not end by itself. */
   async #discard(shim: SandboxShim, error: unknown): Promise<void> {
-    const { bundle } = shim;
-    if (isUnanswered(error)) await killUnanswering(this.#manager, bundle, shim.session);
-    else {
-      try {
-        const timeoutMs = this.#manager.timeouts.shutdown;
-        await shim.client.call("shutdownSandbox", { sandboxId: bundle.id }, { timeoutMs });
-      } catch (failure) {
-        const fields = { sandbox: bundle.id, namespace: bundle.namespace, err: messageOf(failure) };
-        if (!isClosed(failure)) this.#manager.log.warn(fields, "shut down sandbox that failed");
-      }
+    if (isUnanswered(error) || !(await this.#ends(shim))) {
+      await killUnanswering(this.#manager, shim.bundle, shim.session);
     }
     await this.#remove(shim);
+  }
+
+  async #ends(shim: SandboxShim): Promise<boolean> {
+    const { id: sandboxId, namespace } = shim.bundle;
+    try {
+      await shim.client.call("shutdownSandbox", { sandboxId }, { timeoutMs: this.#manager.timeouts.shutdown });
+      return true;
+    } catch (error) {
+      if (isClosed(error)) return true;
+      this.#manager.log.warn({ sandbox: sandboxId, namespace, err: messageOf(error) }, "shut down sandbox that failed");
+      return false;
+    }
   }
 
   async #remove(shim: SandboxShim): Promise<void> {

@@ -52,6 +52,7 @@ func main() {
 	if len(os.Args) > 1 && os.Args[1] == "pause" {
 		ended := make(chan os.Signal, 1)
 		signal.Notify(ended, unix.SIGTERM)
+		os.Stdout.Close()
 		<-ended
 		os.Exit(3)
 	}
@@ -171,10 +172,19 @@ func (s *service) pause(netns string) error {
 	}
 	cmd := exec.Command("/proc/self/exe", "pause")
 	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWIPC | unix.CLONE_NEWUTS | unix.CLONE_NEWPID}
-	ended, err := reaper.Default.Start(cmd)
+	reader, writer, err := os.Pipe()
 	if err != nil {
 		return err
 	}
+	defer reader.Close()
+	cmd.Stdout = writer
+	ended, err := reaper.Default.Start(cmd)
+	writer.Close()
+	if err != nil {
+		return err
+	}
+	// It closes its output once it can be told to end.
+	_, _ = reader.Read(make([]byte, 1))
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.pid, s.started = cmd.Process.Pid, time.Now()
