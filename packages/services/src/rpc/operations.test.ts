@@ -115,6 +115,7 @@ test("a client that has gone is named so, and calls that wait for something are 
   const [operation] = opened.operations.list();
   expect(operation?.passive).toBe(true);
   leaving.abort();
+  opened.channel.close();
   await gone;
   await expect.poll(() => operation?.caller).toBe("a client that has gone");
   gate.resolve();
