@@ -3,14 +3,15 @@
  *
  * @module
  */
-import { Writable } from "node:stream";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { ExecSyncRequest, ExecSyncResponse } from "@ctrd/api/cri/runtime/v1/api";
-import type { ExecProcess, ProcessExit } from "@ctrd/client";
+import type { ExecProcess, OutputReader, ProcessExit } from "@ctrd/client";
 import { streams } from "@ctrd/client";
 import type { CallContext } from "@ctrd/core/context";
 import { deadlineExceeded, isKind } from "@ctrd/core/errors";
+import type { Logger } from "@ctrd/core/log";
 import { millisOf } from "../config/fields.ts";
+import type { OutputListener, OutputName } from "../logs/index.ts";
 import type { Cri } from "../store/cri.ts";
 import { makeExec } from "./exec.ts";
 
@@ -24,14 +25,19 @@ const maxDrainMs = 10_000;
 /** Runs a program to its end. */
 export async function execSync(cri: Cri, ctx: CallContext, request: ExecSyncRequest): Promise<ExecSyncResponse> {
   const container = cri.containers.get(request.containerId);
-  const [stdout, stderr] = [new CappedOutput(), new CappedOutput()];
-  const io = streams({ stdin: false, stdout, stderr });
+  const output = new KeptOutput();
+  // Read in the thread of the logs: gigabytes that are thrown away hold up no call.
+  const outputs: OutputReader = {
+    open: ({ stdout, stderr }) =>
+      cri.logs.open({ stdout, stderr, target: undefined, watched: true, limit: maxOutput }, output.listener(cri.log)),
+  };
+  const io = streams({ stdin: false, outputs });
   const process = await makeExec(cri, ctx, container, { cmd: request.cmd, tty: false, io });
   try {
     await process.start({ signal: ctx.signal, span: ctx.span });
     const { exitCode } = await endOf(process, ctx, Number(request.timeout));
     await drain(process, millisOf(cri.config.drain_exec_sync_io_timeout, 0));
-    return { ...fitting(stdout.data, stderr.data), exitCode };
+    return { ...fitting(output.take("stdout"), output.take("stderr")), exitCode };
   } finally {
     await process[Symbol.asyncDispose]();
   }
@@ -89,23 +95,15 @@ async function drain(process: ExecProcess, drainMs: number): Promise<void> {
   }
 }
 
-/** Keeps the beginning of what is written and throws the rest away. */
-class CappedOutput extends Writable {
-  readonly #chunks: Buffer[] = [];
-  #size = 0;
+/** What a program has said. */
+class KeptOutput {
+  readonly #chunks: Record<OutputName, Buffer[]> = { stdout: [], stderr: [] };
 
-  override _write(chunk: Buffer, _encoding: BufferEncoding, done: () => void): void {
-    const room = maxOutput - this.#size;
-    if (room > 0) {
-      // A copy: the stream's buffer may be larger than what is kept of it.
-      const kept = Buffer.from(chunk.subarray(0, room));
-      this.#chunks.push(kept);
-      this.#size += kept.length;
-    }
-    done();
+  listener(log: Logger): OutputListener {
+    return { log, output: async (name, chunk) => void this.#chunks[name].push(chunk) };
   }
 
-  get data(): Buffer {
-    return Buffer.concat(this.#chunks);
+  take(name: OutputName): Buffer {
+    return Buffer.concat(this.#chunks[name].splice(0));
   }
 }

@@ -6,4 +6,4 @@
 export type { OutputName } from "./line-writer.ts";
 export type { LogTarget } from "./log-protocol.ts";
 export { LogThread } from "./log-thread.ts";
-export type { LoggedOutputs } from "./logged-outputs.ts";
+export type { LoggedOutputs, OutputListener } from "./logged-outputs.ts";

@@ -18,6 +18,8 @@ export interface OutputsToRead {
   readonly target: LogTarget | undefined;
   /** Whether output is sent to the daemon as well. */
   readonly watched: boolean;
+  /** Bytes of each output that are sent at most, the first ones; the rest is thrown away. All when absent. */
+  readonly limit?: number;
 }
 
 /** What the daemon asks; each gets a reply. */

@@ -218,3 +218,20 @@ it("is replaced when it fails, and output goes on", async () => {
     process.off("worker", note);
   }
 });
+
+it("hands on the beginning of each output only, and throws the rest away", async () => {
+  const taken = { stdout: 0, stderr: "" };
+  const outputs = await thread.open(
+    { ...fifos, target: undefined, watched: true, limit: 100_000 },
+    {
+      log: silentLogger,
+      output: async (name, chunk) => {
+        if (name === "stdout") taken.stdout += chunk.length;
+        else taken.stderr += chunk.toString();
+      },
+    },
+  );
+  say("head -c 200000000 /dev/zero; echo late >&2");
+  await outputs.ended;
+  expect(taken).toEqual({ stdout: 100_000, stderr: "late\n" });
+});

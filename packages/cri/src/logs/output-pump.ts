@@ -30,12 +30,15 @@ export class OutputPump {
   readonly #log: ContainerLog | undefined;
   readonly #sources: Source[] = [];
   readonly ended: Promise<void>;
+  readonly #sendable: Record<OutputName, number>;
   #watched: boolean;
   #untaken = 0;
   #bytes = 0;
 
   private constructor(outputs: OutputsToRead, log: ContainerLog | undefined, listener: PumpListener) {
     [this.#listener, this.#log, this.#watched] = [listener, log, outputs.watched];
+    const { limit = Number.POSITIVE_INFINITY } = outputs;
+    this.#sendable = { stdout: limit, stderr: limit };
     try {
       for (const name of ["stdout", "stderr"] as const) {
         if (outputs[name] !== "") this.#sources.push(this.#open(name, outputs[name]));
@@ -102,9 +105,11 @@ export class OutputPump {
       source.hold("disk", true);
       void behind.then(() => source.hold("disk", false));
     }
-    if (!this.#watched) return;
-    this.#untaken += chunk.length;
-    this.#listener.output(name, Uint8Array.from(chunk));
+    const size = Math.min(chunk.length, this.#sendable[name]);
+    if (!this.#watched || size === 0) return;
+    this.#sendable[name] -= size;
+    this.#untaken += size;
+    this.#listener.output(name, Uint8Array.from(chunk.subarray(0, size)));
     if (this.#untaken > maxUntaken) for (const each of this.#sources) each.hold("watchers", true);
   }
 
