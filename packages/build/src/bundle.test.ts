@@ -145,10 +145,10 @@ describe("a bundle", () => {
   it("has no failpoints, neither of the default packages nor of others", async () => {
     write({
       "main.js": `import { failpoints } from "@ctrd/core/failpoints";
-        import { openContentStore } from "@ctrd/content-local";
+        import { mountAll } from "@ctrd/sys";
         export async function place() {
           FAILPOINT: if (failpoints.on) await failpoints.at("mine.place");
-          return openContentStore;
+          return mountAll;
         }`,
     });
     mkdirSync(join(app, "node_modules"));
@@ -156,8 +156,8 @@ describe("a bundle", () => {
     symlinkSync(packages, join(app, "node_modules/@ctrd"));
     const files = await bundle(join(app, "main.js"), [], app);
     const code = [...files.values()].map((file) => ("copyOf" in file ? "" : Buffer.from(file).toString())).join("\n");
-    const traces = ["openContentStore", "mine.place", "content.rename", "CTRD_FAILPOINTS", "ailpoint"];
-    expect(traces.filter((trace) => code.includes(trace))).toEqual(["openContentStore"]);
+    const traces = ["mountAll", "mine.place", "CTRD_FAILPOINTS", "ailpoint"];
+    expect(traces.filter((trace) => code.includes(trace))).toEqual(["mountAll"]);
   });
 
   it("refuses what cannot be found", async () => {
