@@ -34,7 +34,7 @@ export async function execSync(cri: Cri, ctx: CallContext, request: ExecSyncRequ
   const io = streams({ stdin: false, outputs });
   const process = await makeExec(cri, ctx, container, { cmd: request.cmd, tty: false, io });
   try {
-    await process.start({ signal: ctx.signal, span: ctx.span });
+    await process.start({ signal: ctx.signal, span: ctx.span, operation: ctx.operation });
     const { exitCode } = await endOf(process, ctx, Number(request.timeout));
     await drain(process, millisOf(cri.config.drain_exec_sync_io_timeout, 0));
     return { ...fitting(output.take("stdout"), output.take("stderr")), exitCode };

@@ -46,8 +46,8 @@ export async function makeExec(
 
 /** The environment of the container with a terminal. */
 async function terminalEnv(cri: Cri, ctx: CallContext, { id }: Container): Promise<string[]> {
-  const record = await cri.client.loadContainer(id, { signal: ctx.signal, span: ctx.span });
-  const { process } = await record.spec({ signal: ctx.signal, span: ctx.span });
+  const record = await cri.client.loadContainer(id, { signal: ctx.signal, span: ctx.span, operation: ctx.operation });
+  const { process } = await record.spec({ signal: ctx.signal, span: ctx.span, operation: ctx.operation });
   const env = (process?.env ?? []).filter((entry) => !entry.startsWith("TERM="));
   return [...env, "TERM=xterm"];
 }

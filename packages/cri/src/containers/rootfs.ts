@@ -41,8 +41,8 @@ export async function viewImage(client: Client, ctx: CallContext, request: Rootf
 }
 
 async function unpack(client: Client, ctx: CallContext, image: CriImage, snapshotter: string): Promise<void> {
-  const found = await client.getImage(image.id, { signal: ctx.signal, span: ctx.span });
-  await found.unpack({ signal: ctx.signal, span: ctx.span, snapshotter });
+  const found = await client.getImage(image.id, { signal: ctx.signal, span: ctx.span, operation: ctx.operation });
+  await found.unpack({ signal: ctx.signal, span: ctx.span, operation: ctx.operation, snapshotter });
 }
 
 /** Removes a snapshot; one that is gone is fine. */

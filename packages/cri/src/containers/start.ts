@@ -56,12 +56,13 @@ async function start(cri: Cri, ctx: CallContext, container: Container): Promise<
   if (io === undefined) throw internal(`container "${container.id}" has no streams`);
   const record = await cri.client.loadContainer(container.id, { signal: ctx.signal, span: ctx.span });
   const { endpoint: taskApi } = cri.sandboxes.get(container.metadata.sandboxId);
-  const task = await record.newTask({ signal: ctx.signal, span: ctx.span, io: io.creator, taskApi });
+  const { signal, span, operation } = ctx;
+  const task = await record.newTask({ signal, span, operation, io: io.creator, taskApi });
   io.connect(task);
   const memoryCgroup = await memoryCgroupOf(task.pid);
   try {
     await cri.nri.container(ctx, "startContainer", container);
-    await task.start({ signal: ctx.signal, span: ctx.span });
+    await task.start({ signal, span, operation });
   } catch (error) {
     await task.delete({ kill: true });
     await io.ended;

@@ -44,7 +44,7 @@ export async function stopContainer(
 
 async function kill({ task }: Container, signal: string, ctx: CallContext): Promise<void> {
   try {
-    await task?.kill(signal, { signal: ctx.signal, span: ctx.span });
+    await task?.kill(signal, { signal: ctx.signal, span: ctx.span, operation: ctx.operation });
   } catch (error) {
     // It has just ended.
     if (!isKind(error, "not-found") && !isKind(error, "failed-precondition")) throw error;
@@ -54,8 +54,12 @@ async function kill({ task }: Container, signal: string, ctx: CallContext): Prom
 /** Ends whatever is left of a container that the daemon has lost sight of. */
 async function findOut(cri: Cri, ctx: CallContext, container: Container): Promise<void> {
   try {
-    const record = await cri.client.loadContainer(container.id, { signal: ctx.signal, span: ctx.span });
-    const task = await record.task({ signal: ctx.signal, span: ctx.span });
+    const record = await cri.client.loadContainer(container.id, {
+      signal: ctx.signal,
+      span: ctx.span,
+      operation: ctx.operation,
+    });
+    const task = await record.task({ signal: ctx.signal, span: ctx.span, operation: ctx.operation });
     await task.delete({ kill: true, signal: ctx.signal });
   } catch (error) {
     if (!isKind(error, "not-found")) throw error;

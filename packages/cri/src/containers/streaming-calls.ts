@@ -32,9 +32,9 @@ async function exec(cri: Cri, ctx: CallContext, call: ExecCall): Promise<number>
   });
   const process = await makeExec(cri, ctx, container, { cmd: call.cmd, tty: call.tty, io });
   try {
-    await process.start({ signal: ctx.signal, span: ctx.span });
+    await process.start({ signal: ctx.signal, span: ctx.span, operation: ctx.operation });
     followSize(cri, call, process);
-    const { exitCode } = await process.wait({ signal: ctx.signal, span: ctx.span });
+    const { exitCode } = await process.wait({ signal: ctx.signal, span: ctx.span, operation: ctx.operation });
     await process.delete();
     return exitCode;
   } finally {

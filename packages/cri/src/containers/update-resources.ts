@@ -16,13 +16,22 @@ export async function updateResources(
   await cri.locks.run(container.id, ctx.signal, async () => {
     if (container.busy === "removing") throw failedPrecondition(`container "${container.id}" is being removed`);
     if (linux === undefined) return;
-    const record = await cri.client.loadContainer(container.id, { signal: ctx.signal, span: ctx.span });
-    const before = await record.spec({ signal: ctx.signal, span: ctx.span });
+    const record = await cri.client.loadContainer(container.id, {
+      signal: ctx.signal,
+      span: ctx.span,
+      operation: ctx.operation,
+    });
+    const before = await record.spec({ signal: ctx.signal, span: ctx.span, operation: ctx.operation });
     const wanted = await updatedSpec(ctx, cri.specs, { id: container.id, spec: before }, linux);
     const spec = await cri.nri.update(ctx, container, wanted);
-    await record.setSpec(spec, { signal: ctx.signal, span: ctx.span });
+    await record.setSpec(spec, { signal: ctx.signal, span: ctx.span, operation: ctx.operation });
     try {
-      await container.task?.update({ signal: ctx.signal, span: ctx.span, resources: spec.linux?.resources ?? {} });
+      await container.task?.update({
+        signal: ctx.signal,
+        span: ctx.span,
+        operation: ctx.operation,
+        resources: spec.linux?.resources ?? {},
+      });
     } catch (error) {
       await record.setSpec(before);
       throw error;

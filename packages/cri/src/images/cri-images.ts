@@ -115,6 +115,7 @@ export class CriImages {
     const labels = this.#labelsOf(reference, wanted);
     const pulled = await this.#client.pull(reference, {
       signal: AbortSignal.any([ctx.signal, watch.signal]),
+      operation: ctx.operation,
       resolver: await openResolver(config, settings.auth, ctx.log),
       snapshotter: this.snapshotterOf(settings.runtimeHandler ?? ""),
       labels,

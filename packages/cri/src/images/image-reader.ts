@@ -16,7 +16,7 @@ import { imageExtras } from "./image-document.ts";
 export async function readImage(client: Client, ctx: CallContext, record: ImageRecord): Promise<ReadImage | undefined> {
   const image = client.imageOf(record);
   try {
-    const { config } = await image.manifest({ signal: ctx.signal, span: ctx.span });
+    const { config } = await image.manifest({ signal: ctx.signal, span: ctx.span, operation: ctx.operation });
     const document = await readDocument(ctx, client.content, config);
     const parsed: unknown = JSON.parse(Buffer.from(document).toString());
     const { diffIds } = await readRootfs(ctx, client.content, config);
@@ -24,7 +24,12 @@ export async function readImage(client: Client, ctx: CallContext, record: ImageR
       id: config.digest,
       target: image.target.digest,
       chainId: chainIds(diffIds).at(-1) ?? "",
-      size: await image.usage({ signal: ctx.signal, span: ctx.span, platform: client.platform }),
+      size: await image.usage({
+        signal: ctx.signal,
+        span: ctx.span,
+        operation: ctx.operation,
+        platform: client.platform,
+      }),
       config: parseImageConfig(document),
       extras: imageExtras(parsed),
       document: parsed,

@@ -21,6 +21,7 @@ export async function recoverContainers(cri: Cri, ctx: CallContext): Promise<voi
   const records = await cri.client.containers([`labels."${kindLabel}"==container`], {
     signal: ctx.signal,
     span: ctx.span,
+    operation: ctx.operation,
   });
   await Promise.all(
     records.map(async (record) => {
@@ -44,7 +45,7 @@ async function recoverContainer(cri: Cri, ctx: CallContext, object: ContainerObj
     metadata,
     root,
     snapshotter: record.snapshotter,
-    user: userOf(await object.spec({ signal: ctx.signal, span: ctx.span })),
+    user: userOf(await object.spec({ signal: ctx.signal, span: ctx.span, operation: ctx.operation })),
     status: stored ?? { ...unknownStatus, createdAt: nanosOf(record.createdAt) },
   });
   const io = containerIo(cri, metadata);

@@ -85,7 +85,12 @@ export class PauseController implements SandboxController {
     const leased = withLease(ctx, id);
     try {
       const container = await this.#makeContainer(leased, metadata);
-      const task = await container.newTask({ signal: ctx.signal, span: ctx.span, io: nullIo });
+      const task = await container.newTask({
+        signal: ctx.signal,
+        span: ctx.span,
+        operation: ctx.operation,
+        io: nullIo,
+      });
       await this.#startTask(ctx, task);
       this.#pauses.set(id, Promise.resolve(this.#watched(container, task)));
       return {
@@ -104,7 +109,7 @@ export class PauseController implements SandboxController {
 
   async #startTask(ctx: CallContext, task: Task): Promise<void> {
     try {
-      await task.start({ signal: ctx.signal, span: ctx.span });
+      await task.start({ signal: ctx.signal, span: ctx.span, operation: ctx.operation });
     } catch (error) {
       await task.delete({ kill: true });
       throw error;
@@ -131,7 +136,14 @@ export class PauseController implements SandboxController {
       netnsPath: metadata.netnsPath,
       ...(usernsPath === undefined ? {} : { usernsPath }),
       files,
-      withRootfs: (use) => withMountedRootfs(client, snapshotter, id, { signal: ctx.signal, span: ctx.span }, use),
+      withRootfs: (use) =>
+        withMountedRootfs(
+          client,
+          snapshotter,
+          id,
+          { signal: ctx.signal, span: ctx.span, operation: ctx.operation },
+          use,
+        ),
     });
     metadata.processLabel = processLabel;
     const record = await client.services.containerService.create(ctx, {
@@ -165,9 +177,11 @@ export class PauseController implements SandboxController {
 
   async stop(ctx: CallContext, id: string): Promise<void> {
     const pause = await this.#find(id);
-    await pause.task?.kill("SIGKILL", { signal: ctx.signal, span: ctx.span, all: true }).catch((error: unknown) => {
-      if (!isKind(error, "not-found") && !isKind(error, "failed-precondition")) throw error;
-    });
+    await pause.task
+      ?.kill("SIGKILL", { signal: ctx.signal, span: ctx.span, operation: ctx.operation, all: true })
+      .catch((error: unknown) => {
+        if (!isKind(error, "not-found") && !isKind(error, "failed-precondition")) throw error;
+      });
     await pause.exited;
     unmountPodFiles(this.#options.directories, id);
   }
@@ -208,7 +222,7 @@ export class PauseController implements SandboxController {
   ): Promise<{ timestamp: Timestamp | undefined; id: string; data: Any | undefined }> {
     const { task } = await this.#find(id);
     if (task === undefined) throw notFound(`metrics of pod sandbox "${id}": it does not run`);
-    return { id, ...(await task.metrics({ signal: ctx.signal, span: ctx.span })) };
+    return { id, ...(await task.metrics({ signal: ctx.signal, span: ctx.span, operation: ctx.operation })) };
   }
 
   async update(): Promise<void> {
