@@ -8,6 +8,8 @@ import type { CallContext } from "@ctrd/core/context";
 import { createContext } from "@ctrd/core/context";
 import { isKind, kindOf, messageOf } from "@ctrd/core/errors";
 import type { Logger } from "@ctrd/core/log";
+import type { Operations } from "@ctrd/core/operations";
+import { asOperation } from "@ctrd/core/operations";
 import type { Mount } from "@ctrd/core/records";
 import { millisFromTimestamp } from "@ctrd/core/records";
 import type { SnapshotterLookup } from "@ctrd/core/snapshots";
@@ -23,6 +25,8 @@ export interface KeeperParts {
   readonly containers: ContainerStore;
   readonly tasks: TaskService;
   readonly snapshotters: SnapshotterLookup;
+  /** Where looks are listed while they are under way. */
+  readonly operations?: Operations | undefined;
 }
 
 /** What all keepers of a monitor share. */
@@ -121,7 +125,12 @@ export class Keeper {
   async #look(reason: LookReason): Promise<void> {
     const signal = AbortSignal.any([this.#settings.signal, AbortSignal.timeout(lookLimitMs)]);
     const ctx = createContext({ namespace: this.#namespace, signal, log: this.#log });
-    this.#looking = this.#reconcile(ctx, reason).catch((error: unknown) => this.#failed(error));
+    const look = {
+      ...{ name: "restart policy", namespace: this.#namespace, caller: "the restart monitor" },
+      object: { kind: "container", id: this.#id },
+    };
+    const looking = asOperation(this.#parts.operations, ctx, look, (inner) => this.#reconcile(inner, reason));
+    this.#looking = looking.catch((error: unknown) => this.#failed(error));
     await this.#looking;
     this.#looking = undefined;
   }

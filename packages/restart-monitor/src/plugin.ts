@@ -1,7 +1,8 @@
 import { parseGoDuration } from "@ctrd/core/durations";
 import { EventPlugin } from "@ctrd/core/events";
+import { OperationsPlugin } from "@ctrd/core/operations";
 import type { Registration } from "@ctrd/core/plugin";
-import { pluginType } from "@ctrd/core/plugin";
+import { optional, pluginType } from "@ctrd/core/plugin";
 import { ContainersService, NamespacesService, SnapshotsService, TasksService } from "@ctrd/core/services";
 import type { RestartConfig } from "./config.ts";
 import { restartConfig } from "./config.ts";
@@ -15,7 +16,14 @@ const ContainerMonitorPlugin = pluginType<RunningRestartMonitor>("io.containerd.
 const restart: Registration<RunningRestartMonitor, RestartConfig> = {
   type: ContainerMonitorPlugin,
   id: "restart",
-  requires: [EventPlugin, ContainersService, NamespacesService, SnapshotsService, TasksService],
+  requires: [
+    EventPlugin,
+    ContainersService,
+    NamespacesService,
+    SnapshotsService,
+    TasksService,
+    optional(OperationsPlugin),
+  ],
   config: restartConfig,
   initFn(ic) {
     // nerdctl asks which policies there are.
@@ -27,6 +35,7 @@ const restart: Registration<RunningRestartMonitor, RestartConfig> = {
         tasks: ic.get(TasksService),
         snapshotters: ic.get(SnapshotsService),
         events: ic.get(EventPlugin),
+        operations: ic.getAll(OperationsPlugin)[0],
       },
       {
         intervalMs: parseGoDuration(ic.config.interval),
