@@ -1,6 +1,8 @@
 /**
  * `npm run conformance:cri`: Kubernetes' own tests of a container runtime against ctrd, with images of our own, in a network
- * namespace of its own. Arguments go on to critest (`--ginkgo.focus=…`). The report is left in `.host/critest.xml`.
+ * namespace of its own. Arguments go on to critest (`--ginkgo.focus=…`). The report is left in `.host/critest.xml`. Shim and
+ * runc are the newer ones of `tools/setup-host.sh` (2.3.4 and 1.5.2); `CRITEST_SHIM=` and `CRITEST_RUNC=` name others, and
+ * empty mean Debian's.
  *
  * @module
  */
@@ -42,6 +44,12 @@ const network = (directory: string): unknown => ({
 
 const report = join(workspaceRoot, ".host/critest.xml");
 
+/** The runtime that pods run in: the newer shim and runc, which can do what Debian's cannot. */
+const newer = {
+  shim: join(workspaceRoot, ".host/bin/containerd-shim-runc-v2"),
+  runc: join(workspaceRoot, ".host/bin/runc"),
+};
+
 process.exitCode = await main();
 removeEmptyDirectories();
 
@@ -60,7 +68,7 @@ async function main(): Promise<number> {
 }
 
 function daemonConfig(directory: string): string {
-  const runc = process.env["CRITEST_RUNC"] ?? "";
+  const { CRITEST_SHIM: shim = newer.shim, CRITEST_RUNC: runc = newer.runc } = process.env;
   return `[plugins."io.containerd.cri.v1.images".registry]
 config_path = "${directory}/certs.d"
 [plugins."io.containerd.cri.v1.runtime"]
@@ -68,6 +76,8 @@ restrict_oom_score_adj = true
 [plugins."io.containerd.cri.v1.runtime".cni]
 bin_dirs = ["/usr/lib/cni"]
 conf_dir = "${directory}/net.d"
+[plugins."io.containerd.cri.v1.runtime".containerd.runtimes.runc]
+runtime_path = "${shim}"
 [plugins."io.containerd.cri.v1.runtime".containerd.runtimes.runc.options]
 BinaryName = "${runc}"
 `;
