@@ -132,8 +132,11 @@ ctrdTest(
     digests.splice(0, digests.indexOf(String(first)));
     for (let round = 0; round < 2; round++) {
       for (let n = 0; n < 20; n++) await put(`${round} ${n}`);
-      // It is written when its turn of the event loop has ended, which nobody is told.
-      await until("the last one is shown", () => shown().at(-1) === digests.at(-1));
+      // It is written milliseconds after it was told.
+      await until(
+        "the last one is kept",
+        async () => digests.at(-1) === (await history(since)).at(-1)?.Event["digest"],
+      );
       await h.daemon.kill9();
       await h.daemon.restart();
       client.close();

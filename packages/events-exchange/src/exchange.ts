@@ -71,8 +71,8 @@ export function createEventExchange(limits: SubscriptionLimits = defaultLimits, 
   const resent = new ResentEvents(history?.recent ?? []);
 
   /** The promise waits for the disk. */
-  function deliver(envelope: Envelope): Promise<void> | undefined {
-    const kept = history?.append(envelope);
+  function deliver(envelope: Envelope, urgent: boolean): Promise<void> | undefined {
+    const kept = history?.append(envelope, urgent);
     subscribers.deliver(kept?.numbered ?? envelope);
     return kept?.written;
   }
@@ -83,7 +83,7 @@ export function createEventExchange(limits: SubscriptionLimits = defaultLimits, 
       checkTopic(topic);
       FAILPOINT: if (failpoints.on) await failpoints.at("events.publish");
       // Whoever publishes has done what it tells of, and need not wait.
-      void deliver({ timestamp: now(), namespace, topic, event });
+      void deliver({ timestamp: now(), namespace, topic, event }, false);
     },
     async forward(_ctx: CallContext, envelope: Envelope) {
       checkIdentifier("namespace of a forwarded event", envelope.namespace);
@@ -94,7 +94,7 @@ export function createEventExchange(limits: SubscriptionLimits = defaultLimits, 
       if (resent.isResent(envelope)) return;
       const { timestamp, namespace, topic, event } = envelope;
       // A shim that gets no answer sends it again: to the next daemon when this one is killed before it is kept.
-      await deliver({ timestamp, namespace, topic, event });
+      await deliver({ timestamp, namespace, topic, event }, true);
     },
     subscribe(ctx: CallContext, filters: readonly string[], replay: EventReplay = {}) {
       const matches = compileFilters(filters);

@@ -33,7 +33,7 @@ async function readAll(history: EventHistory, after = 0): Promise<(number | stri
 }
 
 async function append(history: EventHistory, from: number, to: number, bytes?: number): Promise<bigint[]> {
-  const kept = Array.from({ length: to - from }, (_unused, n) => history.append(event(from + n, bytes)));
+  const kept = Array.from({ length: to - from }, (_unused, n) => history.append(event(from + n, bytes), true));
   await kept.at(-1)?.written;
   return kept.map(({ numbered }) => numbered.sequence);
 }
@@ -160,7 +160,7 @@ const history = await EventHistory.open(process.argv[1], ${JSON.stringify({ ...l
 for (let id = 0; ; id++) {
   const value = Buffer.alloc(300);
   value.writeUInt32LE(id);
-  const kept = history.append({ timestamp: undefined, namespace: "n", topic: "/a", event: { typeUrl: "t", value } });
+  const kept = history.append({ timestamp: undefined, namespace: "n", topic: "/a", event: { typeUrl: "t", value } }, id % 7 === 0);
   kept.written.then(() => writeSync(1, id + "\\n"));
   if (id % 7 === 0) await kept.written;
 }

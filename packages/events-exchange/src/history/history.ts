@@ -18,6 +18,8 @@ import { recover } from "./recover.ts";
 import type { HistoryLimits, Segment } from "./segments.ts";
 import { countExpired, removeSegment, segmentAgeMs, segmentBytes, segmentPath } from "./segments.ts";
 
+/** How long events wait for others to be written with, in milliseconds, unless somebody waits for them. */
+const gatherMs = 2;
 /** Bytes of events that may wait for a slow disk; more are not kept. */
 const maxWaitingBytes = 16 << 20;
 
@@ -39,6 +41,8 @@ export class EventHistory implements ReadableHistory {
   #waitingBytes = 0;
   #beingWritten: readonly NumberedEnvelope[] = [];
   #flushing: Promise<void> | undefined;
+  /** Ends the wait before the first batch. */
+  #hurry: () => void = () => {};
   /** Stands for what could not be written, until something can. */
   #gap: NumberedEnvelope | undefined;
   /** Whether the last file ends with half a record that could not be removed. */
@@ -75,14 +79,19 @@ export class EventHistory implements ReadableHistory {
     return this.#segments;
   }
 
-  /** Gives an event its place and keeps it. The promise is resolved once it is written, or cannot be. */
-  append(envelope: Envelope): { numbered: NumberedEnvelope; written: Promise<void> } {
+  /**
+   * Gives an event its place and keeps it. The promise is resolved once it is written, or cannot be.
+   *
+   * @param urgent whether somebody waits for that
+   */
+  append(envelope: Envelope, urgent: boolean): { numbered: NumberedEnvelope; written: Promise<void> } {
     const numbered = { ...envelope, sequence: BigInt(this.#next()) };
     const bytes = numbered.event?.value.length ?? 0;
     if (this.#waitingBytes + bytes > maxWaitingBytes) this.#drop(numbered);
     else this.#waiting.push(numbered);
     this.#waitingBytes += bytes;
     this.#flushing ??= this.#flush();
+    if (urgent) this.#hurry();
     return { numbered, written: this.#flushing };
   }
 
@@ -98,6 +107,7 @@ export class EventHistory implements ReadableHistory {
 
   /** Writes what waits and closes the file. */
   async close(): Promise<void> {
+    this.#hurry();
     await this.#flushing;
     await this.#file?.close();
     this.#file = undefined;
@@ -116,8 +126,13 @@ export class EventHistory implements ReadableHistory {
 
   /** Writes until nothing waits. What comes while a batch is written is the next batch. */
   async #flush(): Promise<void> {
-    // Whatever else is published in this turn of the event loop belongs to the first batch.
-    await new Promise(setImmediate);
+    await new Promise<void>((resolve) => {
+      const timer = setTimeout(resolve, gatherMs);
+      this.#hurry = () => {
+        clearTimeout(timer);
+        setImmediate(resolve);
+      };
+    });
     while (this.#waiting.length > 0) {
       this.#beingWritten = this.#gap === undefined ? this.#waiting : [this.#gap, ...this.#waiting];
       [this.#waiting, this.#waitingBytes] = [[], 0];
