@@ -71,17 +71,22 @@ export class Container {
 
   /** Changes the status in memory at once, and in its file. */
   update(change: Partial<StoredStatus>): Promise<void> {
-    this.#status = { ...this.#status, ...change };
-    if (this.#status.finishedAt !== 0n) this.#exit.resolve();
+    this.note(change);
     return this.save();
   }
 
-  /** Writes the status as it is; writes of one container come one after the other. */
-  save(): Promise<void> {
-    this.#written = this.#written.then(
-      () => writeStatus(this.root, this.#status),
-      () => writeStatus(this.root, this.#status),
-    );
+  /** Changes the status in memory only. */
+  note(change: Partial<StoredStatus>): void {
+    this.#status = { ...this.#status, ...change };
+    if (this.#status.finishedAt !== 0n) this.#exit.resolve();
+  }
+
+  /**
+   * Writes the status as it is, or as it is about to be with `change`; writes of one container come one after the other.
+   */
+  save(change: Partial<StoredStatus> = {}): Promise<void> {
+    const write = (): Promise<void> => writeStatus(this.root, { ...this.#status, ...change });
+    this.#written = this.#written.then(write, write);
     return this.#written;
   }
 }

@@ -29,6 +29,7 @@ import type { Cri } from "../store/cri.ts";
 import { containerName, newId } from "../store/ids.ts";
 import { recordLabels } from "../store/labels.ts";
 import { Stages } from "../store/stages.ts";
+import { together } from "../store/together.ts";
 import { unlessGone } from "../store/unless-gone.ts";
 import type { ContainerMetadata } from "./container-metadata.ts";
 import { containerExtension, encodeContainerMetadata } from "./container-metadata.ts";
@@ -127,12 +128,18 @@ async function make(making: Making, name: string, asked: ContainerConfig): Promi
     stopSignal: signalName(asked.stopSignal) || image.extras.stopSignal,
     processLabel,
   };
-  await stages.run(
-    "record",
-    () => storeRecord(making, metadata, adjusted),
-    () => deleteRecord(cri, cleaning, id),
+  // Each waits for the disk.
+  const [, container] = await together(
+    ctx,
+    (each) =>
+      stages.run(
+        "record",
+        () => storeRecord({ ...making, ctx: each }, metadata, adjusted),
+        () => deleteRecord(cri, cleaning, id),
+      ),
+    () => stages.run("status", () => newContainer(making, metadata, adjusted, root)),
   );
-  return stages.run("status", () => newContainer(making, metadata, adjusted, root));
+  return container;
 }
 
 /** The configuration with its images mounted. */

@@ -9,6 +9,7 @@ import { failedPrecondition, internal, messageOf } from "@ctrd/core/errors";
 import { publishEvent } from "../events/publish.ts";
 import { nowNanos } from "../store/clock.ts";
 import type { Cri } from "../store/cri.ts";
+import { together } from "../store/together.ts";
 import type { Container } from "./container.ts";
 import { watchExit } from "./exits.ts";
 import { memoryCgroupOf } from "./oom.ts";
@@ -59,17 +60,26 @@ async function start(cri: Cri, ctx: CallContext, container: Container): Promise<
   const { signal, span, operation } = ctx;
   const task = await record.newTask({ signal, span, operation, io: io.creator, taskApi });
   io.connect(task);
-  const memoryCgroup = await memoryCgroupOf(task.pid);
+  const change = { pid: task.pid, startedAt: nowNanos() };
+  let written: Promise<void>;
+  let memoryCgroup: string | undefined;
   try {
     await cri.nri.container(ctx, "startContainer", container);
-    await task.start({ signal, span, operation });
+    // While the shim works: a daemon after this one ends what was written down as started and was not.
+    written = container.save(change);
+    written.catch(() => {});
+    [memoryCgroup] = await together(
+      ctx,
+      () => memoryCgroupOf(task.pid),
+      (inner) => task.start({ signal: inner.signal, span: inner.span, operation }),
+    );
   } catch (error) {
     await task.delete({ kill: true });
     await io.ended;
     throw error;
   }
   container.task = task;
-  const written = container.update({ pid: task.pid, startedAt: nowNanos() });
+  container.note(change);
   publishEvent(cri, container, ContainerEventType.CONTAINER_STARTED_EVENT);
   await written.finally(() => watchExit(cri, container, task, memoryCgroup));
   await cri.nri.quietly("after a start", () => cri.nri.container(ctx, "postStartContainer", container));

@@ -19,7 +19,9 @@ import { unlessGone } from "../store/unless-gone.ts";
 import { newId, sandboxName } from "../store/ids.ts";
 import { kindLabel } from "../store/labels.ts";
 import { Stages } from "../store/stages.ts";
+import { together } from "../store/together.ts";
 import { handlerConfig, handlerName } from "./handlers.ts";
+import { wantsNetworkFirst } from "./network-order.ts";
 import { shimOf } from "./pause-controller.ts";
 import { hasHostNetwork, podUserMappings } from "./pod-files.ts";
 import { runtimeOptions } from "./runtime-options.ts";
@@ -76,24 +78,24 @@ async function run(
   });
   const { id } = metadata;
   const leases = cri.client.services.leasesService;
-  await stages.run(
-    "lease",
-    () => leases.create(ctx, { id, labels: new Map() }),
-    () => unlessGone(leases.delete(cleaning, id)),
-  );
   const store = cri.client.services.sandboxStore;
-  const record = await stages.run(
-    "record",
-    () => store.create(ctx, recordOf(cri, metadata, handler)),
-    () => unlessGone(store.delete(cleaning, id)),
+  const [, record] = await together(
+    ctx,
+    (each) =>
+      stages.run(
+        "lease",
+        () => leases.create(each, { id, labels: new Map() }),
+        () => unlessGone(leases.delete(cleaning, id)),
+      ),
+    (each) =>
+      stages.run(
+        "record",
+        () => store.create(each, recordOf(cri, metadata, handler)),
+        () => unlessGone(store.delete(cleaning, id)),
+      ),
   );
   failed.sandbox = sandboxOf(metadata, handler, record);
-  if (metadata.netnsPath !== "") await joinNetwork(cri, ctx, stages, metadata);
-  const joined: SandboxRecord = { ...record, extensions: extensionsOf(metadata) };
-  if (metadata.netnsPath !== "") {
-    await stages.run("record of the network", () => store.update(ctx, joined, [`extensions.${sandboxExtension}`]));
-  }
-  const instance = await start(cri, ctx, stages, { metadata, handler, controller, record: joined });
+  const instance = await startOnNetwork(cri, ctx, stages, { metadata, handler, controller, record });
   const sandbox: Sandbox = {
     ...sandboxOf(metadata, handler, record, instance),
     state: "ready",
@@ -117,6 +119,28 @@ interface Starting {
   readonly handler: HandlerConfig;
   readonly controller: SandboxController;
   readonly record: SandboxRecord;
+}
+
+/** Starts a pod and puts it on its networks: both at once, unless the runtime has to find them. */
+async function startOnNetwork(
+  cri: Cri,
+  ctx: CallContext,
+  stages: Stages,
+  starting: Starting,
+): Promise<SandboxInstance> {
+  const { metadata, handler, record } = starting;
+  if (metadata.netnsPath === "") return start(cri, ctx, stages, starting);
+  await makeNamespace(cri, stages, metadata);
+  if (wantsNetworkFirst(handler, metadata)) {
+    const joined = await joinNetwork(cri, ctx, stages, metadata, record);
+    return start(cri, ctx, stages, { ...starting, record: joined });
+  }
+  const [, instance] = await together(
+    ctx,
+    (each) => joinNetwork(cri, each, stages, metadata, record),
+    (each) => start(cri, each, stages, starting),
+  );
+  return instance;
 }
 
 async function start(cri: Cri, ctx: CallContext, stages: Stages, starting: Starting): Promise<SandboxInstance> {
@@ -147,15 +171,25 @@ async function start(cri: Cri, ctx: CallContext, stages: Stages, starting: Start
   return instance;
 }
 
-/** Makes the network namespace of a pod and puts it on the networks. */
-async function joinNetwork(cri: Cri, ctx: CallContext, stages: Stages, metadata: SandboxMetadata): Promise<void> {
-  const { network } = cri;
+/** Makes the network namespace of a pod. */
+async function makeNamespace({ network }: Cri, stages: Stages, metadata: SandboxMetadata): Promise<void> {
   const { netnsPath } = metadata;
   await stages.run(
     "network namespace",
     () => network.createNamespace(netnsPath, podUserMappings(metadata.config)),
     () => network.removeNamespace(netnsPath),
   );
+}
+
+/** Puts a pod on its networks. @returns its record, which tells of them */
+async function joinNetwork(
+  cri: Cri,
+  ctx: CallContext,
+  stages: Stages,
+  metadata: SandboxMetadata,
+  record: SandboxRecord,
+): Promise<SandboxRecord> {
+  const { network, client } = cri;
   await stages.run(
     "network",
     async () => {
@@ -164,6 +198,10 @@ async function joinNetwork(cri: Cri, ctx: CallContext, stages: Stages, metadata:
     },
     () => network.detach(metadata),
   );
+  const joined: SandboxRecord = { ...record, extensions: extensionsOf(metadata) };
+  const store = client.services.sandboxStore;
+  await stages.run("record of the network", () => store.update(ctx, joined, [`extensions.${sandboxExtension}`]));
+  return joined;
 }
 
 /** The controller of a handler. */
