@@ -1,7 +1,9 @@
 /** What a daemon tells of itself: traces, metrics, and what its debug socket gives. */
+import { readFile, stat } from "node:fs/promises";
 import { freePort } from "@ctrd/testkit/fixtures";
 import { afterAll, beforeAll, describe, expect } from "vitest";
-import { run, runOk, until } from "./support/command.ts";
+import { cliOf, type Cli } from "./support/cli.ts";
+import { exited, run, runOk, until } from "./support/command.ts";
 import { openHarness, type Harness } from "./support/harness.ts";
 import { startOtlpSink, type OtlpSink, type SinkSpan } from "./support/otlp-sink.ts";
 import { crictl, ctr2, ctrdTest, otlpSink, peerTest, tracedShim } from "./support/peers.ts";
@@ -224,5 +226,96 @@ grpc_histogram = true
     // It goes with its container.
     await removeTask(h, id);
     expect(samplesOf(await scrape(port), "container_pids_current").filter((line) => line.includes(id))).toEqual([]);
+  });
+});
+
+describe("debug", () => {
+  let h: Harness;
+  let cli: Cli;
+
+  beforeAll(async () => {
+    h = await openHarness("debug");
+    cli = cliOf(h);
+  });
+  afterAll(() => h?.close());
+
+  ctrdTest("a profile shows where the time of a busy daemon goes", async () => {
+    const file = h.path("busy.cpuprofile");
+    let isOver = false;
+    const profiled = cli.ctrd("debug", "profile", "--seconds", "2", "--output", file).finally(() => (isOver = true));
+    // Until the profile is taken: when it begins is not known here.
+    while (!isOver) await h.daemon.ctr(["images", "pull", "--plain-http", h.image]);
+    await profiled;
+    const profile = JSON.parse(await readFile(file, "utf8")) as {
+      nodes: { callFrame: { functionName: string; url: string } }[];
+      samples: number[];
+      startTime: number;
+      endTime: number;
+    };
+    expect(profile.endTime - profile.startTime).toBeGreaterThan(1_900_000);
+    expect(profile.samples.length).toBeGreaterThan(100);
+    expect(profile.nodes.some(({ callFrame }) => callFrame.url.includes("/packages/services/"))).toBe(true);
+    expect((await stat(file)).mode & 0o777).toBe(0o600);
+    const again = await cli.attempt(["debug", "profile", "--seconds", "1", "--output", file]);
+    expect(again.stderr).toContain("is there already");
+  });
+
+  ctrdTest("a heap snapshot is one, and the daemon goes on", async () => {
+    const file = h.path("daemon.heapsnapshot");
+    await cli.ctrd("debug", "heap", "--output", file);
+    const snapshot = JSON.parse(await readFile(file, "utf8")) as { snapshot: { node_count: number }; nodes: number[] };
+    expect(snapshot.snapshot.node_count).toBeGreaterThan(10_000);
+    expect(snapshot.nodes.length).toBeGreaterThan(snapshot.snapshot.node_count);
+    await h.daemon.ctr(["version"]);
+  });
+
+  ctrdTest("stacks name calls that are under way, threads and what the event loop does", async () => {
+    const id = h.daemon.id("waited");
+    const waiting = h.daemon.spawnCtr(["run", "--rm", h.image, id, "sleep", "100"]);
+    const stacks = JSON.parse(await cli.ctrd("debug", "stacks", "--json")) as {
+      pid: number;
+      threads: { name: string; state: string }[];
+      operations: { name: string }[];
+    };
+    const seen = await until("the wait is under way", async () => {
+      const { operations } = JSON.parse(await cli.ctrd("debug", "stacks", "--json")) as typeof stacks;
+      return operations.find(({ name }) => name.includes("Wait"));
+    });
+    expect(seen.name).toContain("Tasks/Wait");
+    expect(stacks.pid).toBe(h.daemon.pid);
+    expect(stacks.threads.some(({ name }) => name === "libuv-worker")).toBe(true);
+    const text = await cli.ctrd("debug", "stacks");
+    expect(text).toMatch(/event loop: +[\d.]+% busy/);
+    expect(text).toContain("Tasks/Wait");
+    await h.daemon.ctr(["tasks", "kill", "-s", "9", id]);
+    await exited(waiting);
+  });
+
+  ctrdTest("a dump has the state of all, and no environment; SIGUSR1 logs it", async () => {
+    const dump = JSON.parse(await cli.ctrd("debug", "dump", "--output", "-")) as Record<
+      string,
+      Record<string, unknown>
+    >;
+    expect(dump["report"]).toHaveProperty("javascriptStack");
+    expect(dump["report"]).toHaveProperty("libuv");
+    // Neither of the process nor of its worker threads.
+    const text = JSON.stringify(dump);
+    expect([text.includes('"workers"'), text.includes("environmentVariables")]).toEqual([true, false]);
+    expect(dump["plugins"]).toContainEqual(
+      expect.objectContaining({ plugin: "io.containerd.server.v1.debug", state: "ok" }),
+    );
+    process.kill(h.daemon.pid, "SIGUSR1");
+    await until("the state is in the log", () => h.daemon.logs().includes("state of the process"));
+  });
+
+  ctrdTest("the socket is its owner's alone", async () => {
+    const socket = `${h.daemon.state}/debug.sock`;
+    expect((await stat(socket)).mode & 0o777).toBe(0o600);
+    const flags = ["--reuid=65534", "--regid=65534", "--clear-groups"];
+    const get = ["curl", "-sS", "--unix-socket", socket, "http://d/debug/dump"];
+    expect((await run("curl", get.slice(1))).code).toBe(0);
+    expect((await run("setpriv", [...flags, ...get])).code).not.toBe(0);
+    const bad = await run("curl", ["-s", "--unix-socket", socket, "http://d/debug/profile?seconds=0"]);
+    expect(bad.stdout).toContain("seconds");
   });
 });

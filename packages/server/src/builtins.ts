@@ -21,5 +21,6 @@ export const builtins: readonly PluginPackage[] = [
   { name: "@ctrd/tracing-otlp", load: () => import("@ctrd/tracing-otlp/plugin") },
   { name: "@ctrd/nri", load: () => import("@ctrd/nri/plugin") },
   { name: "@ctrd/cri", load: () => import("@ctrd/cri/plugin") },
+  { name: "@ctrd/debug", load: () => import("@ctrd/debug/plugin") },
   { name: "@ctrd/grpc", load: () => import("@ctrd/grpc/plugin") },
 ];

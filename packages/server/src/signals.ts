@@ -1,4 +1,5 @@
 import type { Logger } from "@ctrd/core/log";
+import { OperationsPlugin } from "@ctrd/core/operations";
 import type { DaemonConfig } from "./config/index.ts";
 import type { ComposedDaemon, Daemon } from "./daemon.ts";
 import { plainMessage } from "./plain-message.ts";
@@ -99,6 +100,13 @@ function dumpState(daemon: Daemon, log: Logger): void {
   const { rss, heapUsed, external } = process.memoryUsage();
   const uptime = Math.round(process.uptime());
   log.info({ pid: process.pid, uptime, memory: { rss, heapUsed, external }, resources }, "state of the process");
+  for (const operations of daemon.getAll(OperationsPlugin)) {
+    for (const { id, name, namespace, object, caller, startedAt, stages } of operations.list()) {
+      const doing = stages.map((stage) => stage.name);
+      const ageMs = Date.now() - startedAt;
+      log.info({ id, operation: name, namespace, object, caller, ageMs, stages: doing }, "state of an operation");
+    }
+  }
   for (const { type, id, state, error, source } of daemon.plugins) {
     log.info({ plugin: `${type}.${id}`, state, error, source }, "state of a plugin");
   }

@@ -6,6 +6,7 @@
 import type { Command } from "commander";
 import { declare, globalsOf } from "../globals.ts";
 import type { DoctorFlags } from "../doctor/doctor.ts";
+import type { DebugFileFlags, StacksFlags } from "../system/debug.ts";
 import type { OutputFlags } from "../output/format.ts";
 import { addOutputFlags } from "../output/format.ts";
 import type { DiskUsageFlags } from "../system/disk-usage.ts";
@@ -27,6 +28,7 @@ export function declareSystemCommands(program: Command): void {
   declareLeases(program);
   declareGarbage(program);
   declareDoctor(program);
+  declareDebug(program);
   declareTasks(program);
 }
 
@@ -88,6 +90,32 @@ function declareDoctor(program: Command): void {
     .option("--json", "print JSON, one finding a line");
   doctor.action((flags: DoctorFlags) =>
     withSession(doctor, async (session) => (await import("../doctor/doctor.ts")).doctor(session, flags)),
+  );
+}
+
+function declareDebug(program: Command): void {
+  const group = program.command("debug").description("look into the daemon itself; for its own user only");
+  const output = ["-o, --output <file>", "where to; - is standard output (ctrd-<time>.<kind>)"] as const;
+  const profile = declare(group, "profile", "take a CPU profile of the event loop, as .cpuprofile")
+    .option("--seconds <number>", "for how long (10)", parseCount)
+    .option(...output);
+  const heap = declare(group, "heap", "take a heap snapshot; the daemon stands still meanwhile").option(...output);
+  const dump = declare(group, "dump", "write all that the daemon knows of its state").option(...output);
+  const kinds = [
+    [profile, "profile"],
+    [heap, "heap"],
+    [dump, "dump"],
+  ] as const;
+  for (const [command, what] of kinds) {
+    command.action((flags: DebugFileFlags) =>
+      withSession(command, async (session) => (await import("../system/debug.ts")).debugToFile(session, what, flags)),
+    );
+  }
+  const stacks = declare(group, "stacks", "print what the daemon is doing: calls, threads, stacks of the event loop")
+    .option("--seconds <number>", "watch it for so long (1)", parseCount)
+    .option("--json", "print JSON");
+  stacks.action((flags: StacksFlags) =>
+    withSession(stacks, async (session) => (await import("../system/debug.ts")).debugStacks(session, flags)),
   );
 }
 
