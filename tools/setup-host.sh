@@ -19,7 +19,7 @@ declare -A package_of=([ctr]=containerd [containerd-shim-runc-v2]=containerd [ru
 declare -A peer_package_of=()
 if [ "$want" = test ]; then
   package_of+=([skopeo]=skopeo [umoci]=umoci [tmux]=tmux [zsh]=zsh [zstd]=zstd [python3]=python3-minimal)
-  peer_package_of+=([ctr-remote]=stargz-snapshotter [tini-static]=tini [fuse-overlayfs]=fuse-overlayfs [mount.fuse3]=fuse3)
+  peer_package_of+=([ctr-remote]=stargz-snapshotter [tini-static]=tini [fuse-overlayfs]=fuse-overlayfs [mount.fuse3]=fuse3 [criu]=criu)
   peer_package_of+=([/usr/lib/cni/bridge]=containernetworking-plugins [iptables]=iptables [ip]=iproute2 [bash-static]=bash-static)
   # runc is partly C, and links to libseccomp.
   peer_package_of+=([gcc]=gcc [pkg-config]=pkg-config)

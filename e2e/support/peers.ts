@@ -53,6 +53,7 @@ const remedies: Record<string, string> = {
   "docker-registry": "apt-get install docker-registry",
   busybox: "apt-get install busybox-static",
   tmux: "apt-get install tmux",
+  criu: "apt-get install criu",
   zsh: "apt-get install zsh",
   "ctr-remote": "apt-get install stargz-snapshotter",
   "fuse-overlayfs": "apt-get install fuse-overlayfs",

@@ -32,6 +32,8 @@ export interface CheckpointTaskOptions extends Abortable {
   readonly exit?: boolean;
   /** Directory of the daemon's machine for the image; it is stored as content when absent. */
   readonly imagePath?: string;
+  /** Directory of the daemon's machine for what CRIU says meanwhile; a temporary one when absent. */
+  readonly workPath?: string;
 }
 
 /** Options of {@link Task.update}. */
@@ -141,8 +143,8 @@ export class Task extends ContainerProcess {
    * @returns the descriptors to restore from; none when `imagePath` is given
    */
   async checkpoint(options: CheckpointTaskOptions = {}): Promise<Descriptor[]> {
-    const { exit = false, imagePath = "" } = options;
-    const value = CheckpointOptions.encode(CheckpointOptions.fromPartial({ exit, imagePath })).finish();
+    const { exit = false, imagePath = "", workPath = "" } = options;
+    const value = CheckpointOptions.encode(CheckpointOptions.fromPartial({ exit, imagePath, workPath })).finish();
     const { descriptors } = await this.client.services.taskService.checkpoint(this.client.context(options), {
       containerId: this.containerId,
       parentCheckpoint: "",

@@ -73,10 +73,19 @@ export async function commitSnapshot(ctx: CallContext, options: CommitSnapshotOp
   return writeJson(ctx, content, mediaType, manifest, childLabels([config, ...layers]));
 }
 
+/** Computes what was written to an active snapshot, as a layer. It is referenced by nothing yet: the call needs a lease. */
+export async function layerOfSnapshot(
+  ctx: CallContext,
+  options: Pick<CommitSnapshotOptions, "snapshotter" | "comparer" | "key">,
+): Promise<Descriptor> {
+  const { parent } = await options.snapshotter.stat(ctx, options.key);
+  return layerOf(ctx, options, parent, MediaType.OciLayerGzip);
+}
+
 /** Computes what was written on top of the parent. */
 async function layerOf(
   ctx: CallContext,
-  { snapshotter, comparer, key }: CommitSnapshotOptions,
+  { snapshotter, comparer, key }: Pick<CommitSnapshotOptions, "snapshotter" | "comparer" | "key">,
   parent: string,
   mediaType: string,
 ): Promise<Descriptor> {

@@ -13,7 +13,7 @@
  */
 export { maxDocumentBytes, readDocument } from "./blobs.ts";
 export type { CommitSnapshotOptions } from "./commit.ts";
-export { commitSnapshot } from "./commit.ts";
+export { commitSnapshot, layerOfSnapshot } from "./commit.ts";
 export type { ConvertOptions, ConvertStores } from "./convert/convert-image.ts";
 export { convertImage } from "./convert/convert-image.ts";
 export type { LayerFormat } from "./convert/jobs.ts";

@@ -1,5 +1,6 @@
 /** Methods about containers. */
-import { failedPrecondition, notImplemented } from "@ctrd/core/errors";
+import { failedPrecondition } from "@ctrd/core/errors";
+import { checkpointContainer } from "../containers/checkpoint.ts";
 import { createContainer } from "../containers/create.ts";
 import { execSync } from "../containers/exec-sync.ts";
 import { runningTask } from "../containers/exec.ts";
@@ -27,7 +28,13 @@ type Names =
   | "execSync"
   | "checkpointContainer";
 
+type LifeNames = "createContainer" | "startContainer" | "stopContainer" | "removeContainer";
+
 export function containerMethods(cri: Cri): RuntimeMethods<Names> {
+  return { ...lifeMethods(cri), ...otherMethods(cri) };
+}
+
+function lifeMethods(cri: Cri): RuntimeMethods<LifeNames> {
   return {
     async createContainer(ctx, request) {
       const containerId = await cri.metrics.timed(
@@ -69,6 +76,11 @@ export function containerMethods(cri: Cri): RuntimeMethods<Names> {
       );
       return {};
     },
+  };
+}
+
+function otherMethods(cri: Cri): RuntimeMethods<Exclude<Names, LifeNames>> {
+  return {
     async listContainers(ctx, { filter }) {
       cri.serving(ctx);
       return cri.metrics.timed("container_list", async () => ({
@@ -101,10 +113,6 @@ export function containerMethods(cri: Cri): RuntimeMethods<Names> {
       return {};
     },
     execSync: (ctx, request) => execSync(cri, cri.serving(ctx), request),
-    async checkpointContainer(ctx, { containerId }) {
-      cri.serving(ctx);
-      runningTask(cri.containers.get(containerId));
-      throw notImplemented("CheckpointContainer: checkpoints of containers cannot be written; use the Tasks service");
-    },
+    checkpointContainer: (ctx, request) => checkpointContainer(cri, cri.serving(ctx), request),
   };
 }
