@@ -154,6 +154,86 @@ ctrdTest(
   60_000,
 );
 
+/** Sizes and the widths of columns left out. */
+const plainTable = (text: string): string =>
+  text.replaceAll(/\d+(?:\.\d+)? (?:[KMG]i)?B\b/g, "SIZE").replaceAll(/ +/g, " ");
+
+ctrdTest(
+  "6.4: system df, why and doctor of one container that has ended and one that runs",
+  async () => {
+    const ended = await cli.background("--name", "ended", h.image, "sh", "-c", "sleep 0.2; exit 3");
+    await until("it has ended", async () => (await cli.ctrd("ps", "-a")).includes("Exited (3)"));
+    const runs = await cli.background("--name", "runs", "-v", "golden:/data", h.image, "sleep", "1000");
+    const short = (id: string): string => id.slice(0, 12);
+    const { digest } = h.busybox.root.descriptor;
+    const line = (id: string, name: string): string => `${short(id)} ${name} SIZE has a task ${short(id)} (overlayfs)`;
+    const containers = [line(runs, "runs"), line(ended, "ended")];
+    // Blobs of other tests are garbage.
+    await cli.ctrd("gc", "run");
+    expect(plainTable(await cli.ctrd("system", "df", "-v"))).toBe(`TYPE TOTAL ACTIVE SIZE RECLAIMABLE
+images 1 1 SIZE SIZE
+containers 2 2 SIZE SIZE
+content 3 3 SIZE SIZE
+snapshots (overlayfs) 3 3 SIZE SIZE
+ingests 0 0 SIZE SIZE
+leases 0 0 SIZE SIZE
+volumes 1 1 SIZE SIZE
+
+Images
+IMAGE ID CONTENT SNAPSHOTS SHARED EXCLUSIVE CONTAINERS
+${h.image} ${digest.slice(7, 19)} SIZE SIZE SIZE SIZE 2
+
+Containers
+CONTAINER NAME WRITTEN STATE SNAPSHOT
+${containers.sort().join("\n")}
+
+Volumes
+VOLUME SIZE USED BY
+golden SIZE runs
+`);
+    const why = async (name: string): Promise<string> =>
+      plain(await cli.ctrd("why", name))
+        .replaceAll(/process \d+/g, "process PID")
+        .replace(/^(Process: +)\d+/m, "$1PID")
+        .replace(/socket \S+/, "socket PATH");
+    const bundles = `${h.daemon.state}/io.containerd.runtime.v2.task/${h.daemon.namespace}`;
+    const record = (id: string, name: string): string => `
+Container:  ${id}
+Name:       ${name}
+Image:      ${h.image}
+Runtime:    io.containerd.runc.v2
+Snapshot:   ${short(id)} (overlayfs)
+`;
+    expect(await why("ended")).toBe(`It has ended AGE ago with exit code 3, its own.
+${record(ended, "ended")}Task:       stopped, process PID
+Bundle:     ${bundles}/${ended}
+Shim:       process PID, socket PATH (answers)
+Next:
+  ctrd logs ended
+  ctrd start ended
+`);
+    expect(await why("runs")).toBe(`It runs.
+${record(runs, "runs")}Task:       running, process PID
+Bundle:     ${bundles}/${runs}
+Shim:       process PID, socket PATH (answers)
+Process:    PID sleep 1000
+`);
+    expect(await cli.ctrd("why", h.image)).toBe(`It is there, and nothing is done with it.
+
+Image:      ${h.image}
+Target:     ${digest}
+Next:
+  ctrd explain ${h.image}
+`);
+    expect(await cli.ctrd("doctor", "--patience", "1")).toMatch(
+      /^not checked: digests \(the bytes of each blob have its digest\): it reads everything: ask with --deep\nHealthy: \d+ checks found nothing\.\n$/,
+    );
+    await cli.ctrd("rm", "-f", "runs", "ended");
+    await cli.ctrd("volume", "rm", "golden");
+  },
+  60_000,
+);
+
 test("6.4: where no events are kept, events --since says so", async () => {
   const config = '[plugins."io.containerd.event.v1.exchange"]\nhistory = false\n';
   const none = await openHarness("no-history", { ...(daemonKind === "ctrd" ? { config } : {}), pull: false });
