@@ -128,7 +128,9 @@ class Runner {
     }
     await this.#verify("after the second attempt");
     if (kill % settleEvery === 0 || kill === kills) await this.#settle();
-    progress?.(`${this.#where}: ${again.length} of ${attempts.length} interrupted, ${this.#ledger.size} facts left`);
+    const restart = `restart ${this.#restartMs.at(-1)?.toFixed(0)} ms`;
+    const interrupted = `${again.length} of ${attempts.length} interrupted`;
+    progress?.(`${this.#where}: ${interrupted}, ${restart}, ${this.#ledger.size} facts left`);
   }
 
   #choose(): Attempt[] {

@@ -66,9 +66,7 @@ export async function killAtPoints(options: KillAtPointsOptions): Promise<void> 
     const refusal = await daemon.restart({ CTRD_FAILPOINTS: setting }).catch((error: unknown) => describe(error));
     const before = where;
     where = `killed at ${point}`;
-    const lost = daemon.exitStatus() === "SIGKILL" ? [] : await ledger.verify();
-    // Its connections end before its end is known here.
-    if (lost.length > 0) await killed(daemon, Promise.resolve(), lingerMs);
+    const lost = await verifyWhileAlive(daemon, ledger);
     // One that comes to the point while it starts, cleaning up after the last kill, is killed all the same.
     if (daemon.exitStatus() === "SIGKILL") {
       progress?.(`${work.name}: ${where}, while it started`);
@@ -98,9 +96,25 @@ export async function killAtPoints(options: KillAtPointsOptions): Promise<void> 
   fail(await options.settled());
 }
 
+/** Asks for the facts; when the daemon ends meanwhile there is nothing to ask, and clients would wait for it. */
+async function verifyWhileAlive(daemon: FailpointDaemon, ledger: Ledger): Promise<string[]> {
+  const asking = ledger.verify();
+  await killed(daemon, asking, Infinity, 0);
+  if (daemon.exitStatus() !== undefined) return [];
+  const lost = await asking;
+  // Its connections end before its end is known here.
+  if (lost.length > 0) await killed(daemon, asking, lingerMs);
+  return lost;
+}
+
 /** Waits for the end of the daemon, or of the work and a little more. */
-async function killed(daemon: FailpointDaemon, attempt: Promise<unknown>, patienceMs: number): Promise<void> {
+async function killed(
+  daemon: FailpointDaemon,
+  attempt: Promise<unknown>,
+  patienceMs: number,
+  moreMs = lingerMs,
+): Promise<void> {
   let deadline = Date.now() + patienceMs;
-  void attempt.then(() => (deadline = Math.min(deadline, Date.now() + lingerMs)));
+  void attempt.then(() => (deadline = Math.min(deadline, Date.now() + moreMs)));
   while (daemon.exitStatus() === undefined && Date.now() < deadline) await sleep(10);
 }
