@@ -3,6 +3,7 @@ import { lostEventsTopic } from "@ctrd/core/events";
 import { silentLogger } from "@ctrd/core/log";
 import { now } from "@ctrd/core/records";
 import { EventsLost } from "@ctrd/api/ctrd/events/lost";
+import { mountSmallDisk } from "@ctrd/testkit/faults";
 import { tempDir } from "@ctrd/testkit/fixtures";
 import { spawn } from "node:child_process";
 import { once } from "node:events";
@@ -150,6 +151,33 @@ test("what a crash left half written is cut off, and damage in the middle is tol
   history = await EventHistory.open(directory.path, limits, silentLogger);
   expect((await readAll(history, Number(first) - 1)).filter((id) => id === "lost 0")).toHaveLength(1);
   await history.close();
+});
+
+test("a full disk stops nothing; how many events could not be written is told in their place", async () => {
+  await using directory = await tempDir();
+  await using disk = await mountSmallDisk(join(directory.path, "disk"), 1 << 20);
+  const lines: string[] = [];
+  const note = (_fields: unknown, message: string): void => void lines.push(message);
+  const log = { ...silentLogger, error: note, info: note };
+  const history = await EventHistory.open(join(disk.path, "history"), limits, log);
+  const [first = 0n] = await append(history, 0, 10);
+  await disk.fill();
+  // The last page of the file has room.
+  for (let at = 10; at < 20; at++) await append(history, at, at + 1, 4096);
+  const meanwhile = await readAll(history, Number(first) - 1);
+  expect(meanwhile.slice(0, 10)).toEqual(range(0, 10));
+  await disk.free();
+  await append(history, 20, 25);
+  const ids = await readAll(history, Number(first) - 1);
+  const [lost] = ids.filter((id) => typeof id === "string");
+  const written = ids.filter((id) => typeof id === "number");
+  expect(written.length + Number(String(lost).slice(5))).toBe(25);
+  expect(ids.slice(-6)).toEqual([lost, ...range(20, 25)]);
+  expect(lines).toEqual(["cannot write the history of events", "the history of events is written again"]);
+  await history.close();
+  const again = await EventHistory.open(join(disk.path, "history"), limits, log);
+  expect(await readAll(again, Number(first) - 1)).toEqual(ids);
+  await again.close();
 });
 
 const writer = `
