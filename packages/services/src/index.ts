@@ -41,6 +41,7 @@ export {
   createRpcServer,
   defaultConnectTimeoutMs,
   defaultMaxMessageBytes,
+  EncodedMessage,
   listen,
   maxSocketPath,
   methodPath,

@@ -11,6 +11,7 @@ import { stopContainer } from "../containers/stop.ts";
 import { updateResources } from "../containers/update-resources.ts";
 import type { Cri } from "../store/cri.ts";
 import { batches, selectContainers } from "./filters.ts";
+import { containerList } from "./listed-records.ts";
 import type { RuntimeMethods } from "./methods.ts";
 import { runtimeOfContainer } from "./runtime-type.ts";
 import { containerInfo } from "./verbose.ts";
@@ -83,9 +84,7 @@ function otherMethods(cri: Cri): RuntimeMethods<Exclude<Names, LifeNames>> {
   return {
     async listContainers(ctx, { filter }) {
       cri.serving(ctx);
-      return cri.metrics.timed("container_list", async () => ({
-        containers: selectContainers(cri, filter).map(listedContainer),
-      }));
+      return cri.metrics.timed("container_list", async () => containerList(selectContainers(cri, filter)));
     },
     async *streamContainers(ctx, { filter }) {
       cri.serving(ctx);

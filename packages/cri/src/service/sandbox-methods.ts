@@ -8,6 +8,7 @@ import { stopPodSandbox } from "../sandboxes/stop.ts";
 import { nowNanos } from "../store/clock.ts";
 import type { Cri } from "../store/cri.ts";
 import { batches, selectSandboxes } from "./filters.ts";
+import { sandboxList } from "./listed-records.ts";
 import type { RuntimeMethods } from "./methods.ts";
 import { runtimeType } from "./runtime-type.ts";
 import { sandboxInfo } from "./verbose.ts";
@@ -56,9 +57,7 @@ export function sandboxMethods(cri: Cri): RuntimeMethods<Names> {
     },
     async listPodSandbox(ctx, { filter }) {
       cri.serving(ctx);
-      return cri.metrics.timed("sandbox_list", async () => ({
-        items: selectSandboxes(cri, filter).map(listedSandbox),
-      }));
+      return cri.metrics.timed("sandbox_list", async () => sandboxList(selectSandboxes(cri, filter)));
     },
     async *streamPodSandboxes(ctx, { filter }) {
       cri.serving(ctx);

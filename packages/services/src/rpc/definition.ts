@@ -12,10 +12,10 @@ export type RequestOf<M extends MethodDefinition> = M["requestStream"] extends t
   ? AsyncIterable<MessageOf<M["requestType"]>>
   : MessageOf<M["requestType"]>;
 
-/** What a method answers: one message or a stream of them. */
+/** What a method answers: one message or a stream of them, encoded already where that is cheaper. */
 export type ResponseOf<M extends MethodDefinition> = M["responseStream"] extends true
   ? AsyncIterable<MessageOf<M["responseType"]> | EncodedMessage>
-  : Promise<MessageOf<M["responseType"]>>;
+  : Promise<MessageOf<M["responseType"]> | EncodedMessage>;
 
 /**
  * Implements one method. A streaming answer is pulled as fast as the peer takes it. The handler is called before the

@@ -111,7 +111,8 @@ function endSpan(span: Span, code: number, status: WireStatus | undefined): void
 async function answerOnce(method: ServedMethod, ctx: CallContext, call: ServerStream, start: CallStart): Promise<void> {
   const { definition, handle } = method;
   start.request = definition.requestStream ? incoming(method, call) : await onlyRequest(method, call);
-  call.answer(encode(definition.responseType, await handle(ctx, start.request)));
+  const answer = await handle(ctx, start.request);
+  call.answer(answer instanceof EncodedMessage ? answer.bytes : encode(definition.responseType, answer));
   method.observer?.sent(method.service, definition, method.shape);
 }
 
