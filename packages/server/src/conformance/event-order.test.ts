@@ -1,7 +1,8 @@
 // Events of one object come in the order in which it changed, however close the calls are to each other.
-import { fromDaemon } from "@ctrd/client";
 import type { Container } from "@ctrd/core/containers";
 import { createContext } from "@ctrd/core/context";
+import { EventPlugin } from "@ctrd/core/events";
+import { ContainersService, ImagesService } from "@ctrd/core/services";
 import { jsonAny, specTypeUrl } from "@ctrd/core/typeurl";
 import { ContainerUpdate } from "@ctrd/api/events/container";
 import { ImageUpdate } from "@ctrd/api/events/image";
@@ -39,8 +40,14 @@ test("of calls that share a transaction, too", async () => {
   const [root, state] = [join(directory.path, "root"), join(directory.path, "state")];
   const daemon = await startDaemon({ plugins: builtins, config: { root, state } });
   try {
-    const { containerService, eventService, imageService } = fromDaemon(daemon, { namespace: "order" }).services;
-    const events = eventService.subscribe(ctx, ["namespace==order"]);
+    const found = <T>(service: T | undefined): T => {
+      if (service === undefined) throw new Error("a service is missing");
+      return service;
+    };
+    const containerService = found(daemon.find(ContainersService));
+    const imageService = found(daemon.find(ImagesService));
+    const [exchange] = daemon.getAll(EventPlugin);
+    const events = found(exchange).subscribe(ctx, ["namespace==order"]);
     const target = { mediaType: "x", digest: `sha256:${"a".repeat(64)}`, size: 1n, annotations: new Map() };
     const image = (name: string, label: string) => ({
       ...{ name, target, labels: new Map([["n", label]]), createdAt: undefined, updatedAt: undefined },

@@ -5,11 +5,12 @@ import { createContext, withSignal } from "@ctrd/core/context";
 import { unavailable } from "@ctrd/core/errors";
 import type { Operations } from "@ctrd/core/operations";
 import { createOperations, describeOperation, inStage } from "@ctrd/core/operations";
-import { tempDir } from "@ctrd/testkit/fixtures";
 import { once } from "node:events";
+import { mkdtemp, rm } from "node:fs/promises";
 import type { IncomingHttpHeaders } from "node:http2";
 import { connect as connectHttp2 } from "node:http2";
 import { connect } from "node:net";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect, test } from "vitest";
 import { serveContent } from "../content/serve.ts";
@@ -26,14 +27,14 @@ interface Opened extends AsyncDisposable {
 
 /** Serves tasks whose `kill` does what it is told, and a content store that takes nothing. */
 async function open(kill: (ctx: CallContext) => Promise<void>): Promise<Opened> {
-  const directory = await tempDir();
+  const directory = await mkdtemp(join(tmpdir(), "ctrd-operations-"));
   const operations = createOperations();
   const tasks = serveTasks({ kill, wait: kill } as never);
   const writer = async (): Promise<never> => Promise.reject(unavailable("nothing is taken"));
   const content = serveContent({ writer } as never);
   const nameCaller = (socket: number): string => (socket > 0 ? "a test" : "nobody");
   const server = createRpcServer([tasks, content], { operations, nameCaller });
-  const path = join(directory.path, "s.sock");
+  const path = join(directory, "s.sock");
   await server.listen({ path });
   const channel = openChannel(path);
   return {
@@ -43,7 +44,7 @@ async function open(kill: (ctx: CallContext) => Promise<void>): Promise<Opened> 
     async [Symbol.asyncDispose]() {
       channel.close();
       await server.stop(1000);
-      await directory[Symbol.asyncDispose]();
+      await rm(directory, { recursive: true });
     },
   };
 }
