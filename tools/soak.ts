@@ -1,7 +1,7 @@
 /**
  * `npm run soak -- --minutes 120`: runs, execs and deletes containers and pulls images all the time, and says what the
- * daemon holds at the beginning and at the end. Exits with 1 when its memory has grown by more than `--growth` percent
- * since it was warm, or its handles at all. `--pause` is the rest between two containers in milliseconds.
+ * daemon holds after each quarter of the time. Exits with 1 when its memory has grown by more than `--growth` percent
+ * from the second quarter to the last, or its handles at all. `--pause` is the rest between two containers in milliseconds.
  */
 import { randomBytes } from "node:crypto";
 import { parseArgs } from "node:util";

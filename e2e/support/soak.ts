@@ -5,7 +5,7 @@ import { nullIo } from "@ctrd/client";
 import { isKind } from "@ctrd/core/errors";
 import { withImageConfig } from "@ctrd/oci";
 import { pushImage } from "@ctrd/testkit/fixtures";
-import { sleep, until } from "./command.ts";
+import { sleep } from "./command.ts";
 import type { Harness } from "./harness.ts";
 import { layers } from "./kill-bench.ts";
 import { withClient } from "./kill-works.ts";
@@ -20,14 +20,17 @@ export interface SoakPlan {
 
 /** What the daemon's process holds. */
 export interface Holding {
-  /** Resident memory: the median of several looks, in KiB. */
+  /** Resident memory in KiB. */
   readonly memoryKib: number;
   /** Open files. */
   readonly handles: number;
   readonly threads: number;
 }
 
-/** What was done, and what the daemon held after the warm-up and at the end. */
+/**
+ * What was done, and what the daemon held after the warm-up and at the end. Memory goes up and down with garbage: of the
+ * second and the last quarter of the time it is the median.
+ */
 export interface SoakReport {
   readonly runs: number;
   readonly pulls: number;
@@ -38,36 +41,58 @@ export interface SoakReport {
 const workers = 2;
 /** Pulls are slower and shorten the time for the rest. */
 const runsBetweenPulls = 5;
-/** Share of the time in which heaps and caches grow to their size. */
-const warmUpShare = 0.25;
+const lookEveryMs = 500;
+/** Longest wait for handles to be closed. */
+const settleMs = 15_000;
 
 /** Works for the time of the plan. @throws what a work throws */
 export async function soak(h: Harness, plan: SoakPlan): Promise<SoakReport> {
   const pulled = await pushImage(h.registry, "e2e/soaked", "1", await layers(3));
   const counts = { runs: 0, pulls: 0 };
-  const begin = performance.now();
-  const warmUpMs = plan.seconds * 1000 * warmUpShare;
-  await workUntil(h, pulled, begin + warmUpMs, plan, counts);
-  const warm = await holding(h.daemon.pid);
-  tell(plan, `warm after ${counts.runs} runs`, warm);
-  await workUntil(h, pulled, begin + plan.seconds * 1000, plan, counts);
-  // Threads without work end after ten seconds, connections of clients at once.
-  await until("handles and threads are as before", () => handlesOf(h.daemon.pid) <= warm.handles, 30_000).catch(
-    () => undefined, // the report says so
-  );
-  const end = await holding(h.daemon.pid);
-  tell(plan, `end after ${counts.runs} runs and ${counts.pulls} pulls`, end);
-  return { ...counts, warm, end };
+  const quarterMs = (plan.seconds * 1000) / 4;
+  const memories: number[] = [];
+  const handles: number[] = [];
+  const threads: number[] = [];
+  for (let quarter = 0; quarter < 4; quarter++) {
+    memories.push(await workFor(h, pulled, quarterMs, plan, counts));
+    await settle(h.daemon.pid, handles[1] ?? Number.POSITIVE_INFINITY);
+    handles.push(handlesOf(h.daemon.pid));
+    threads.push(statusOf(h.daemon.pid, "Threads"));
+    plan.progress?.(
+      `${counts.runs} runs, ${counts.pulls} pulls: ${((memories.at(-1) ?? 0) / 1024).toFixed(1)} MiB, ` +
+        `${handles.at(-1)} handles, ${threads.at(-1)} threads`,
+    );
+  }
+  const at = (quarter: number): Holding => ({
+    memoryKib: memories[quarter] ?? Number.NaN,
+    handles: handles[quarter] ?? Number.NaN,
+    threads: threads[quarter] ?? Number.NaN,
+  });
+  return { ...counts, warm: at(1), end: at(3) };
 }
 
-async function workUntil(
+/** Connections of clients end at once, threads without work after ten seconds. What stays open the report tells. */
+async function settle(pid: number, wanted: number): Promise<void> {
+  const end = performance.now() + settleMs;
+  while (handlesOf(pid) > wanted && performance.now() < end) await sleep(100);
+}
+
+/** Returns the median of the daemon's memory in the meantime. */
+async function workFor(
   h: Harness,
   pulled: string,
-  end: number,
+  forMs: number,
   plan: SoakPlan,
   counts: { runs: number; pulls: number },
-): Promise<void> {
-  let nextLine = performance.now() + 60_000;
+): Promise<number> {
+  const end = performance.now() + forMs;
+  const looks: number[] = [];
+  const look = async (): Promise<void> => {
+    while (performance.now() < end) {
+      await sleep(lookEveryMs);
+      looks.push(statusOf(h.daemon.pid, "VmRSS"));
+    }
+  };
   const work = async (worker: number): Promise<void> => {
     while (performance.now() < end) {
       await withClient(h.daemon, (client) => runOnce(client, h.daemon.id(`soak${worker}`), h.image));
@@ -76,14 +101,11 @@ async function workUntil(
         await withClient(h.daemon, (client) => pullOnce(client, pulled));
         counts.pulls++;
       }
-      if (worker === 0 && performance.now() > nextLine) {
-        nextLine += 60_000;
-        tell(plan, `${counts.runs} runs, ${counts.pulls} pulls`, await holding(h.daemon.pid));
-      }
       await sleep(plan.pauseMs);
     }
   };
-  await Promise.all(Array.from({ length: workers }, (_, worker) => work(worker)));
+  await Promise.all([look(), ...Array.from({ length: workers }, (_, worker) => work(worker))]);
+  return looks.toSorted((a, b) => a - b)[looks.length >> 1] ?? Number.NaN;
 }
 
 /** Runs a container, a process in it, and deletes both. */
@@ -119,19 +141,4 @@ function statusOf(pid: number, field: string): number {
   const match = new RegExp(`^${field}:\\s+(\\d+)`, "m").exec(readFileSync(`/proc/${pid}/status`, "utf8"));
   if (match === null) throw new Error(`no ${field} in the status of ${pid}`);
   return Number(match[1]);
-}
-
-/** Looks several times: memory goes up and down with garbage. */
-async function holding(pid: number): Promise<Holding> {
-  const looks: number[] = [];
-  for (let look = 0; look < 5; look++) {
-    looks.push(statusOf(pid, "VmRSS"));
-    await sleep(200);
-  }
-  const memoryKib = looks.toSorted((a, b) => a - b)[2] ?? Number.NaN;
-  return { memoryKib, handles: handlesOf(pid), threads: statusOf(pid, "Threads") };
-}
-
-function tell(plan: SoakPlan, what: string, { memoryKib, handles, threads }: Holding): void {
-  plan.progress?.(`${what}: ${(memoryKib / 1024).toFixed(1)} MiB, ${handles} handles, ${threads} threads`);
 }

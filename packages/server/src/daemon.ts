@@ -3,6 +3,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import type { Logger } from "@ctrd/core/log";
 import { silentLogger } from "@ctrd/core/log";
 import { errnoOf, failedPrecondition } from "@ctrd/core/errors";
+import { MetadataPlugin } from "@ctrd/core/metadata";
 import type { DaemonInfo, LoadedPlugin, PluginRef, PluginSet, PluginStatus, PluginType } from "@ctrd/core/plugin";
 import { initPlugins } from "@ctrd/core/plugin";
 import type { DaemonServer } from "@ctrd/core/services";
@@ -292,13 +293,13 @@ class PluginDaemon implements ComposedDaemon {
   }
 }
 
-/** A daemon that cannot serve, or lacks what is required, must not start. */
+/** A daemon that cannot serve, cannot read what it remembers, or lacks what is required, must not start. */
 function checkEssential(statuses: readonly PluginStatus[], required: readonly string[]): void {
   for (const status of statuses) {
     const uri = `${status.type}.${status.id}`;
     const isRequired = required.includes(uri);
-    const isBrokenServer = status.type === ServerPlugin.name && status.state === "failed";
-    if (status.state === "ok" || (!isRequired && !isBrokenServer)) continue;
+    const isIndispensable = status.type === ServerPlugin.name || status.type === MetadataPlugin.name;
+    if (status.state === "ok" || (!isRequired && !(isIndispensable && status.state === "failed"))) continue;
     const remedy = status.remedy === undefined ? "" : `; ${status.remedy}`;
     throw failedPrecondition(
       `${isRequired ? "required " : ""}plugin ${uri} ${status.state}: ${status.error ?? ""}${remedy}`,
