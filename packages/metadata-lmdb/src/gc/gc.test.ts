@@ -86,6 +86,11 @@ test("tells of every write, and whether it may have made garbage; its own writes
   expect(await dirtyOf(containers.delete(b.ctx, "c"))).toEqual([true]);
   expect(await dirtyOf(content.delete(b.ctx, a))).toEqual([true]);
   expect(await dirtyOf(b.snapshotter.remove(b.ctx, "k"))).toEqual([true]);
+  await b.store.sandboxes.create(b.ctx, {
+    ...{ sandboxId: "sb", sandboxer: "shim", runtime: undefined, spec: undefined },
+    ...{ labels: new Map(), extensions: new Map(), createdAt: undefined, updatedAt: undefined },
+  });
+  expect(await dirtyOf(b.store.sandboxes.delete(b.ctx, "sb"))).toEqual([false]);
   expect(await dirtyOf(images.delete(b.ctx, "i").catch(() => {}))).toEqual([]);
   await b.blob("b");
   expect(await dirtyOf(b.collect())).toEqual([]);

@@ -22,6 +22,12 @@ describe("leases", () => {
     await expectKind(leases.addResource(b.ctx, "l", { type: "images", id: "" }), "invalid-argument");
   });
 
+  test("get ids of containerd's form when they have none", async () => {
+    const b = await Bench.open();
+    const { id } = await b.store.leases.create(b.ctx, { id: "", labels: new Map() });
+    expect(id).toMatch(/^\d{1,9}-[\w-]{4}$/);
+  });
+
   test("that are missing fail the write that names them, which leaves nothing behind", async () => {
     const b = await Bench.open();
     const ctx = withLease(b.ctx, "gone");
