@@ -16,7 +16,7 @@ import { failpoints } from "@ctrd/core/failpoints";
 import { open } from "lmdb";
 import type { Database, RootDatabase } from "lmdb";
 import { closeOnExec } from "./close-on-exec.ts";
-import { checkFile, checkSpace, hasSpace } from "./file-check.ts";
+import { checkFile, checkSpace, freeBytes, neededBytes } from "./file-check.ts";
 
 /**
  * A key: a string, a number, or an array of them. Arrays sort element by element, so `["a", "b"]` is found between
@@ -181,6 +181,9 @@ function runSync<T>(path: string, fn: () => T): T {
   return result;
 }
 
+/** With less than this an I/O error is one of space: transactions are smaller. */
+const littleBytes = 32 << 20;
+
 /** A failed commit carries a promise that rejects with the reason; anything else is what the callback threw. */
 async function writeError(path: string, error: unknown): Promise<unknown> {
   if (!(error instanceof Error) || !("commitError" in error)) return error;
@@ -191,9 +194,16 @@ async function writeError(path: string, error: unknown): Promise<unknown> {
     cause = reason;
   }
   const text = messageOf(cause);
-  // A write cut short by a full disk is an I/O error to LMDB.
-  return /no space left|quota/i.test(text) || !hasSpace(path)
-    ? resourceExhausted(`write to database ${path}: ${text} (free space on its filesystem)`, { cause })
+  if (/no space left|quota/i.test(text)) {
+    return resourceExhausted(`write to database ${path}: ${text} (free space on its filesystem)`, { cause });
+  }
+  // A write that a full disk cuts short is an I/O error to LMDB, whatever little is free afterwards.
+  const free = freeBytes(path);
+  return free < (/input\/output/i.test(text) ? littleBytes : neededBytes)
+    ? resourceExhausted(
+        `write to database ${path}: no space left on its filesystem, ${free} bytes are free (free some): ${text}`,
+        { cause },
+      )
     : unavailable(`write to database ${path}: ${text}`, { cause });
 }
 

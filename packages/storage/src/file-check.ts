@@ -12,7 +12,7 @@ const magic = 0xbeefc0de;
 const dataVersion = 2;
 const metaPageFlag = 0x08;
 /** Enough for a new file, its lock file and a first transaction. */
-const neededBytes = 1 << 20;
+export const neededBytes: number = 1 << 20;
 /** Header of a page, before its meta record. */
 const pageHeader = 24;
 const metaSize = 160;
@@ -29,15 +29,15 @@ const offsets = {
 /** Page number of an empty tree. */
 const noPage = 0xffff_ffff_ffff_ffffn;
 
-/** Whether the filesystem of `path` has room to go on. */
-export function hasSpace(path: string): boolean {
+/** Bytes that can be written to the filesystem of `path`. */
+export function freeBytes(path: string): number {
   const { bavail, bsize } = statfsSync(dirname(path));
-  return bavail * bsize >= neededBytes;
+  return bavail * bsize;
 }
 
 /** @throws `resource-exhausted` when the filesystem of `path` has no room to open a database. */
 export function checkSpace(path: string): void {
-  if (hasSpace(path)) return;
+  if (freeBytes(path) >= neededBytes) return;
   throw resourceExhausted(`open database ${path}: less than ${neededBytes} bytes free on its filesystem (free some)`);
 }
 
