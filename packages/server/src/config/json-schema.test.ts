@@ -63,7 +63,7 @@ describe("configJsonSchema", () => {
     expect(JSON.stringify(schema)).not.toMatch(/"pattern":"[^"]*\\\\0/);
     const tables = valueAt(schema, ["properties", "plugins", "properties"]) as Record<string, Table>;
     for (const table of Object.values(tables)) {
-      expect(table["title"]).toMatch(/^io\.containerd\.\S+ \(@ctrd\/\S+@\S+\)$/);
+      expect(table["title"]).toMatch(/^io\.(?:containerd|ctrd)\.\S+ \(@ctrd\/\S+@\S+\)$/);
       const keys = Object.entries((table["properties"] ?? {}) as Record<string, Table>);
       for (const [key, { description }] of keys) expect([key, description]).toEqual([key, expect.any(String)]);
     }
