@@ -5,8 +5,8 @@ import { readFileSync } from "node:fs";
 /** Names the process at the other end of a connected unix socket: `ctr (pid 4711)`. */
 export function nameCaller(socket: number): string {
   const { pid } = peerCredentials(socket);
-  // Of another pid namespace.
-  if (pid === 0) return "a process of another container";
+  // Of another pid namespace, or over TCP.
+  if (pid === 0) return "a process of another container or machine";
   return `${commandOf(pid) ?? "a process that has ended"} (pid ${pid})`;
 }
 

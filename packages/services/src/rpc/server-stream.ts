@@ -53,7 +53,8 @@ export class ServerStream {
     if (socket.destroyed) return undefined;
     // Node's types do not tell of the handle below.
     const { _handle: handle } = socket as unknown as { _handle?: { fd?: number } | null };
-    return handle?.fd;
+    // Of a socket that is being closed it is negative.
+    return handle?.fd === undefined || handle.fd < 0 ? undefined : handle.fd;
   }
 
   /** Whether the peer left, or its deadline passed, before the call was answered. */
