@@ -49,7 +49,10 @@ const cri: Registration<GrpcService, StreamingConfig> = {
   id: "cri",
   requires: [...clientServices, ...services, optional(SandboxControllerPlugin), optional(NodeResourcesPlugin)],
   config: streamingConfig,
-  initFn: (ic) => serveDeferred(ic, async () => (await import("./in-process.ts")).openService(ic)),
+  initFn: (ic) => ({
+    ...serveDeferred(ic, async () => (await import("./in-process.ts")).openService(ic)),
+    tcp: !ic.config.disable_tcp_service,
+  }),
 };
 
 const registrations: readonly AnyRegistration[] = [metrics, runtime, images, podsandbox, cri].map(

@@ -30,6 +30,7 @@ export type {
   RpcObserver,
   RpcServer,
   RpcServerOptions,
+  ServerTls,
   ServiceDefinition,
   ServiceHandlers,
   SocketAddress,

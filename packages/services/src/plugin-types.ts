@@ -6,6 +6,8 @@ import type { BoundService } from "./rpc/index.ts";
 /** What a gRPC plugin is: services that the daemon's gRPC server exposes. */
 export interface GrpcService {
   readonly services: readonly BoundService[];
+  /** Whether they are served over TCP as well, when the daemon has an address for that. */
+  readonly tcp?: boolean;
   /** What the plugin serves over ttrpc besides. */
   readonly ttrpc?: TtrpcService;
 }

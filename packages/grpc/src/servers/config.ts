@@ -39,6 +39,32 @@ export const grpcServerConfig: ConfigSchema<GrpcServerConfig> = configSchema(grp
   z.toJSONSchema(grpcTable, { io: "input" }),
 );
 
+/** `[plugins."io.containerd.server.v1.grpc-tcp"]` */
+export interface TcpServerConfig {
+  address: string;
+  tls_ca: string;
+  tls_cert: string;
+  tls_key: string;
+  tls_common_name: string;
+  max_recv_message_size: number;
+  max_send_message_size: number;
+}
+
+const tcpTable = z.object({
+  address: z.string().default("").describe("TCP address of services that allow it, <host>:<port>; off when empty."),
+  tls_ca: z.string().default("").describe("Certificates of which clients must have one; none is asked for when empty."),
+  tls_cert: z.string().default("").describe("Certificate to serve over TLS with; without TLS when empty."),
+  tls_key: z.string().default("").describe("Its key."),
+  tls_common_name: z.string().default("").describe("Of a certificate of Windows; not used."),
+  max_recv_message_size: messageSize.describe("Largest request in bytes."),
+  max_send_message_size: messageSize.describe("Largest answer in bytes."),
+});
+
+/** Schema of {@link TcpServerConfig}. */
+export const tcpServerConfig: ConfigSchema<TcpServerConfig> = configSchema(tcpTable, () =>
+  z.toJSONSchema(tcpTable, { io: "input" }),
+);
+
 /** `[plugins."io.containerd.server.v1.ttrpc"]` */
 export interface TtrpcServerConfig {
   address: string;

@@ -95,9 +95,9 @@ async function answer(
 }
 
 /** @throws ContainerdError `invalid-argument` unless it is `<host>:<port>` or `:<port>` */
-export function parseTcpAddress(address: string): TcpAddress {
+export function parseTcpAddress(address: string, what = "metrics"): TcpAddress {
   const match = /^(?:\[([^\]]+)\]|([^:]*)):(\d{1,5})$/.exec(address);
   const port = Number(match?.[3]);
-  if (match === null || port > 65_535) throw invalidArgument(`metrics address "${address}" must be <host>:<port>`);
+  if (match === null || port > 65_535) throw invalidArgument(`${what} address "${address}" must be <host>:<port>`);
   return { host: match[1] ?? (match[2] || "::"), port };
 }

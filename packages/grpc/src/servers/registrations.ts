@@ -13,11 +13,24 @@ import { callMetricsRef } from "../metrics/plugin-type.ts";
 import { readProcess, writeProcess } from "../metrics/process-metrics.ts";
 import { prometheusText } from "../metrics/prometheus-text.ts";
 import { runtimeMetrics } from "../metrics/runtime-metrics.ts";
-import type { CallMetricsConfig, GrpcServerConfig, MetricsServerConfig, TtrpcServerConfig } from "./config.ts";
-import { callMetricsConfig, grpcServerConfig, metricsServerConfig, ttrpcServerConfig } from "./config.ts";
+import type {
+  CallMetricsConfig,
+  GrpcServerConfig,
+  MetricsServerConfig,
+  TcpServerConfig,
+  TtrpcServerConfig,
+} from "./config.ts";
+import {
+  callMetricsConfig,
+  grpcServerConfig,
+  metricsServerConfig,
+  tcpServerConfig,
+  ttrpcServerConfig,
+} from "./config.ts";
 import { grpcServer } from "./grpc-server.ts";
 import { metricsServer } from "./metrics-server.ts";
 import { nameCaller } from "./name-caller.ts";
+import { tcpServer } from "./tcp-server.ts";
 import { ttrpcServer } from "./ttrpc-server.ts";
 
 const callMetrics: Registration<MetricsSource, CallMetricsConfig> = {
@@ -46,6 +59,23 @@ const grpc: Registration<DaemonServer, GrpcServerConfig> = {
       maxSendBytes: ic.config.max_send_message_size,
       operations: ic.getAll(OperationsPlugin)[0],
       nameCaller,
+      ...(observer === undefined ? {} : { observer }),
+      ...(tracer === undefined ? {} : { tracer, logTraceId: ic.daemon.logTraceId ?? false }),
+    });
+  },
+};
+
+const grpcTcp: Registration<DaemonServer, TcpServerConfig> = {
+  type: ServerPlugin,
+  id: "grpc-tcp",
+  requires: [GrpcPlugin, optional(MetricsPlugin), optional(TracerRef)],
+  config: tcpServerConfig,
+  initFn(ic) {
+    const services = ic.getAll(GrpcPlugin).flatMap(({ tcp = false, services: own }) => (tcp ? own : []));
+    const observer = ic.find(callMetricsRef);
+    const tracer = ic.find(TracerRef);
+    return tcpServer(ic.config, services, {
+      log: ic.log,
       ...(observer === undefined ? {} : { observer }),
       ...(tracer === undefined ? {} : { tracer, logTraceId: ic.daemon.logTraceId ?? false }),
     });
@@ -99,4 +129,4 @@ function socketAddress(path: string, owner: { uid: number; gid: number }): Socke
 }
 
 /** The daemon's servers, and the counters of calls. */
-export const serverRegistrations: readonly AnyRegistration[] = [callMetrics, grpc, ttrpc, metrics];
+export const serverRegistrations: readonly AnyRegistration[] = [callMetrics, grpc, grpcTcp, ttrpc, metrics];

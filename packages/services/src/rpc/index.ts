@@ -20,6 +20,6 @@ export { EncodedMessage } from "./encoded-message.ts";
 export type { ListenAddress, SocketAddress, TcpAddress } from "./listener.ts";
 export { checkSocketPath, listen, maxSocketPath } from "./listener.ts";
 export { defaultMaxMessageBytes } from "./limits.ts";
-export type { RpcServer, RpcServerOptions } from "./server.ts";
+export type { RpcServer, RpcServerOptions, ServerTls } from "./server.ts";
 export { createRpcServer } from "./server.ts";
 export type { MethodShape, RpcObserver } from "./server-methods.ts";

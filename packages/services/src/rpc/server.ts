@@ -3,8 +3,9 @@ import { silentLogger } from "@ctrd/core/log";
 import type { Operations } from "@ctrd/core/operations";
 import type { Tracer } from "@ctrd/core/tracing";
 import { once } from "node:events";
-import type { Server } from "node:net";
+import type { Server, Socket } from "node:net";
 import { createServer } from "node:net";
+import { createServer as createTlsServer } from "node:tls";
 import type { Http2Stream } from "../http2/index.ts";
 import { encodeHeaders, Http2Connection } from "../http2/index.ts";
 import type { NameCaller } from "./call-operation.ts";
@@ -17,6 +18,14 @@ import type { CallHost, RpcObserver, ServedMethod } from "./server-methods.ts";
 import { methodShape, runCall } from "./server-methods.ts";
 import type { MessageLimits } from "./server-stream.ts";
 import { ServerStream } from "./server-stream.ts";
+
+/** What a server proves itself with, as PEM. */
+export interface ServerTls {
+  readonly cert: string;
+  readonly key: string;
+  /** Clients must have a certificate of it. */
+  readonly ca?: string;
+}
 
 /** Options of {@link createRpcServer}. */
 export interface RpcServerOptions {
@@ -34,6 +43,8 @@ export interface RpcServerOptions {
   readonly operations?: Operations | undefined;
   /** Names who calls, for {@link operations}. */
   readonly nameCaller?: NameCaller;
+  /** Serves over TLS. */
+  readonly tls?: ServerTls;
 }
 
 /** A gRPC server. */
@@ -60,7 +71,7 @@ export function createRpcServer(services: readonly BoundService[], options: RpcS
     maxSendBytes: options.maxSendBytes ?? defaultMaxMessageBytes,
   };
   const connections = new Set<Http2Connection>();
-  const server = createServer((socket) => {
+  const serve = (socket: Socket): void => {
     const connection: Http2Connection = new Http2Connection(socket, {
       stream: (stream) => serveStream(methods, limits, stream),
       // A peer that breaks its connection is its own business; its calls see a cancellation.
@@ -68,8 +79,14 @@ export function createRpcServer(services: readonly BoundService[], options: RpcS
       close: () => connections.delete(connection),
     });
     connections.add(connection);
-  });
-  return new Http2RpcServer(server, connections);
+  };
+  return new Http2RpcServer(openServer(serve, options.tls), connections);
+}
+
+function openServer(serve: (socket: Socket) => void, tls: ServerTls | undefined): Server {
+  if (tls === undefined) return createServer(serve);
+  const clients = tls.ca === undefined ? {} : { requestCert: true, rejectUnauthorized: true };
+  return createTlsServer({ ...tls, ...clients, ALPNProtocols: ["h2"] }, serve);
 }
 
 class Http2RpcServer implements RpcServer {
