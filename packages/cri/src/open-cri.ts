@@ -98,12 +98,13 @@ export async function openCri(options: CriOptions): Promise<OpenedCri> {
   };
 }
 
-function checkHandlers({ config, controllers }: CriOptions): void {
+function checkHandlers({ config, controllers, log }: CriOptions): void {
   const { default_runtime_name: name, runtimes } = config.containerd;
   if (!Object.hasOwn(runtimes, name)) {
     throw failedPrecondition(`containerd.default_runtime_name "${name}" is none of the runtimes; name one of them`);
   }
-  for (const [handler, { sandboxer }] of Object.entries(runtimes)) {
+  for (const [handler, { sandboxer, io_type: ioType }] of Object.entries(runtimes)) {
+    if (ioType !== "" && ioType !== "fifo") log.warn({ handler, ioType }, "io_type is not supported, FIFOs are used");
     if (controllers.has(sandboxer)) continue;
     const known = [...controllers.keys()].join(", ");
     throw failedPrecondition(`runtime "${handler}": sandboxer "${sandboxer}" is not known (known: ${known})`);

@@ -89,10 +89,11 @@ export class ContainerIo {
     this.#attachments.add(attachment);
     const leave = (): void => attachment.end();
     signal.addEventListener("abort", leave, { once: true });
-    // What the container answers must be seen.
-    await this.#outputs?.watch(true);
-    const stdin = client.stdin === undefined ? undefined : this.#feed(client.stdin, attachment);
+    let stdin: Promise<void> | undefined;
     try {
+      // What the container answers must be seen.
+      await this.#outputs?.watch(true);
+      if (client.stdin !== undefined) stdin = this.#feed(client.stdin, attachment);
       if (signal.aborted || this.#isOver) return;
       await attachment.ended;
     } finally {
@@ -110,7 +111,7 @@ export class ContainerIo {
       for await (const chunk of source) {
         const stdin = this.#stdin;
         if (stdin === undefined || !stdin.writable) break;
-        if (!stdin.write(chunk)) await drained(stdin);
+        if (!stdin.write(chunk)) await drained(stdin, source);
       }
     } catch (error) {
       this.#log.debug({ err: messageOf(error) }, "stdin of an attached client broke off");
@@ -131,7 +132,7 @@ export class ContainerIo {
   }
 
   async #deliver(name: OutputName, chunk: Buffer): Promise<void> {
-    for (const attachment of this.#attachments) await attachment.write(name, chunk);
+    await Promise.all([...this.#attachments].map((attachment) => attachment.write(name, chunk)));
   }
 
   #end(): void {
@@ -140,13 +141,16 @@ export class ContainerIo {
   }
 }
 
-/** Resolves when a stream takes more, or never will. */
-function drained(stream: Writable): Promise<void> {
+/** Resolves when a stream takes more, or never will, or when whoever fed it has gone. */
+function drained(stream: Writable, source: Readable): Promise<void> {
   return new Promise((resolve) => {
     const done = (): void => {
       stream.off("drain", done).off("close", done);
+      source.off("close", done);
       resolve();
     };
     stream.on("drain", done).on("close", done);
+    source.on("close", done);
+    if (source.destroyed) done();
   });
 }

@@ -152,8 +152,7 @@ class HttpStreamingServer implements StreamingServer {
     try {
       this.#sessions.check(request, this.#take(request));
     } catch (error) {
-      if (error instanceof Refusal) return error;
-      throw error;
+      return error instanceof Refusal ? error : new Refusal(500, messageOf(error));
     }
     return new Refusal(400, "unable to upgrade: the request asks for no upgrade");
   }
