@@ -13,15 +13,27 @@ const pageSize = 64;
 /** Steps of a walk between two looks at the clock. */
 const batch = 200;
 
+/** A node as far as it is known: one look-up by its name tells all, where sets of names would take several. */
+interface Vertex {
+  readonly node: string;
+  /** Undefined without a record, or before it was read. */
+  facts: NodeFacts | undefined;
+  /** Kept, and what it keeps as well. */
+  isMarked: boolean;
+  /** Kept, without what its labels name. */
+  isFlat: boolean;
+  /** Visited in search of an order of removal. */
+  isOrdered: boolean;
+  /** What names this node as its parent. */
+  children: Vertex[] | undefined;
+}
+
 export class Graph {
   readonly #scope: FactScope;
-  readonly #facts = new Map<string, NodeFacts>();
-  readonly #backRefs = new Map<string, string[]>();
-  readonly #marked = new Set<string>();
-  readonly #flat = new Set<string>();
-  readonly #gray: string[] = [];
-  readonly #grayFlat: string[] = [];
-  readonly #candidates: string[] = [];
+  readonly #vertices = new Map<string, Vertex>();
+  readonly #gray: Vertex[] = [];
+  readonly #grayFlat: Vertex[] = [];
+  readonly #candidates: Vertex[] = [];
 
   constructor(scope: FactScope) {
     this.#scope = scope;
@@ -45,12 +57,13 @@ export class Graph {
 
   /** Takes in a record that was written since the scan. Reads the database. What it keeps is marked by `follow`. */
   touch(node: string): void {
+    const vertex = this.#vertex(node);
     const facts = factsOf(this.#scope, node);
-    if (facts === undefined) this.#facts.delete(node);
-    else this.#take(node, facts);
+    if (facts === undefined) vertex.facts = undefined;
+    else this.#take(vertex, facts);
     // Marked before, its edges may be new; not marked, it is kept this time, whether something keeps it or not.
-    this.#marked.add(node);
-    this.#spread(node);
+    vertex.isMarked = true;
+    this.#spread(vertex);
   }
 
   /** Marks some of what the marked nodes keep. Until it returns true, `isKept` does not tell the whole truth. */
@@ -59,7 +72,8 @@ export class Graph {
   }
 
   isKept(node: string): boolean {
-    return this.#marked.has(node) || this.#flat.has(node);
+    const vertex = this.#vertices.get(node);
+    return vertex !== undefined && isKept(vertex);
   }
 
   /**
@@ -67,13 +81,21 @@ export class Graph {
    * comes back to life in between still has all that it refers to.
    */
   async garbage(slices: Slices): Promise<string[]> {
-    const done = new Set<string>();
     const postorder: string[] = [];
-    for (const [i, node] of this.#candidates.entries()) {
+    for (const [i, vertex] of this.#candidates.entries()) {
       if (i % batch === 0) await slices.yield();
-      if (!this.isKept(node) && !done.has(node)) await this.#visit(node, done, postorder, slices);
+      if (!isKept(vertex) && !vertex.isOrdered) await this.#visit(vertex, postorder, slices);
     }
     return postorder.reverse();
+  }
+
+  #vertex(node: string): Vertex {
+    let vertex = this.#vertices.get(node);
+    if (vertex === undefined) {
+      vertex = { node, facts: undefined, isMarked: false, isFlat: false, isOrdered: false, children: undefined };
+      this.#vertices.set(node, vertex);
+    }
+    return vertex;
   }
 
   /** A lease may hold more than can be read at once: its resources are not read with it but page by page. */
@@ -81,17 +103,17 @@ export class Graph {
     const { db } = this.#scope;
     const holds = new Map<string, "deep" | "flat">();
     for await (const key of pagedKeys(db.leases, slices)) {
-      const node = nodeOf("lease", key);
-      this.#candidates.push(node);
+      const vertex = this.#vertex(nodeOf("lease", key));
+      this.#candidates.push(vertex);
       const hold = leaseHold(this.#scope, key);
       if (hold === undefined) continue;
-      holds.set(node, hold);
-      this.#marked.add(node);
+      holds.set(vertex.node, hold);
+      vertex.isMarked = true;
     }
     for await (const key of pagedKeys(db.leaseResources, slices)) {
       const hold = holds.get(nodeOf("lease", key.slice(0, 2)));
-      if (hold === "deep") this.#gray.push(leasedBy(key));
-      if (hold === "flat") this.#grayFlat.push(leasedBy(key));
+      if (hold === "deep") this.#gray.push(this.#vertex(leasedBy(key)));
+      if (hold === "flat") this.#grayFlat.push(this.#vertex(leasedBy(key)));
     }
   }
 
@@ -103,76 +125,79 @@ export class Graph {
     do {
       rows = table.storedPage(after, pageSize);
       for (const { key, bytes } of rows) {
-        const node = nodeOf(kind, key);
+        const vertex = this.#vertex(nodeOf(kind, key));
         const facts = factsOfRecord(this.#scope, kind, key, bytes);
-        if (collectable) this.#candidates.push(node);
-        if (facts.root) this.#gray.push(node);
-        this.#take(node, facts);
+        if (collectable) this.#candidates.push(vertex);
+        if (facts.root) this.#gray.push(vertex);
+        this.#take(vertex, facts);
       }
       after = rows.at(-1)?.key;
       await slices.yield();
     } while (rows.length === pageSize);
   }
 
-  #take(node: string, facts: NodeFacts): void {
-    this.#facts.set(node, facts);
-    for (const parent of facts.parents) {
-      const children = this.#backRefs.get(parent);
-      if (children === undefined) this.#backRefs.set(parent, [node]);
-      else children.push(node);
+  #take(vertex: Vertex, facts: NodeFacts): void {
+    vertex.facts = facts;
+    for (const node of facts.parents) {
+      const parent = this.#vertex(node);
+      if (parent.children === undefined) parent.children = [vertex];
+      else parent.children.push(vertex);
     }
   }
 
   /** Marks up to `limit` nodes; false when there is none left. */
   #step(limit: number): boolean {
     for (let i = 0; i < limit; i++) {
-      const node = this.#gray.pop();
-      if (node !== undefined) {
-        if (this.#marked.has(node)) continue;
-        this.#marked.add(node);
-        this.#spread(node);
+      const vertex = this.#gray.pop();
+      if (vertex !== undefined) {
+        if (vertex.isMarked) continue;
+        vertex.isMarked = true;
+        this.#spread(vertex);
         continue;
       }
       const flat = this.#grayFlat.pop();
       if (flat === undefined) return false;
-      if (this.#flat.has(flat)) continue;
-      this.#flat.add(flat);
-      for (const ref of this.#facts.get(flat)?.flatRefs ?? []) this.#grayFlat.push(ref);
+      if (flat.isFlat) continue;
+      flat.isFlat = true;
+      for (const ref of flat.facts?.flatRefs ?? []) this.#grayFlat.push(this.#vertex(ref));
     }
     return true;
   }
 
-  #spread(node: string): void {
-    const facts = this.#facts.get(node);
+  #spread({ facts, children }: Vertex): void {
     if (facts !== undefined) {
-      for (const ref of facts.refs) this.#gray.push(ref);
-      for (const ref of facts.flatRefs) this.#grayFlat.push(ref);
+      for (const ref of facts.refs) this.#gray.push(this.#vertex(ref));
+      for (const ref of facts.flatRefs) this.#grayFlat.push(this.#vertex(ref));
     }
-    for (const child of this.#backRefs.get(node) ?? []) this.#gray.push(child);
+    for (const child of children ?? []) this.#gray.push(child);
   }
 
   /** Depth-first from `start` over what nothing keeps, without recursion: chains may be long. */
-  async #visit(start: string, done: Set<string>, postorder: string[], slices: Slices): Promise<void> {
-    done.add(start);
-    const stack = [{ node: start, edges: this.#edges(start), at: 0 }];
+  async #visit(start: Vertex, postorder: string[], slices: Slices): Promise<void> {
+    start.isOrdered = true;
+    const stack = [{ vertex: start, edges: this.#edges(start), at: 0 }];
     let steps = 0;
     for (let top = stack.at(-1); top !== undefined; top = stack.at(-1)) {
       if (++steps % batch === 0) await slices.yield();
       const next = top.edges[top.at++];
       if (next === undefined) {
-        postorder.push(top.node);
+        postorder.push(top.vertex.node);
         stack.pop();
-      } else if (!done.has(next) && !this.isKept(next) && this.#facts.has(next)) {
-        done.add(next);
-        stack.push({ node: next, edges: this.#edges(next), at: 0 });
+      } else if (!next.isOrdered && !isKept(next) && next.facts !== undefined) {
+        next.isOrdered = true;
+        stack.push({ vertex: next, edges: this.#edges(next), at: 0 });
       }
     }
   }
 
-  #edges(node: string): string[] {
-    const facts = this.#facts.get(node);
-    return [...(facts?.refs ?? []), ...(facts?.flatRefs ?? []), ...(this.#backRefs.get(node) ?? [])];
+  #edges({ facts, children = [] }: Vertex): Vertex[] {
+    const named = [...(facts?.refs ?? []), ...(facts?.flatRefs ?? [])].map((node) => this.#vertex(node));
+    return [...named, ...children];
   }
+}
+
+function isKept({ isMarked, isFlat }: Vertex): boolean {
+  return isMarked || isFlat;
 }
 
 /** The keys of a table. What is written meanwhile may or may not be among them. */
