@@ -63,8 +63,11 @@ address = "${farSocket()}"
 });
 afterAll(async () => {
   channel?.[Symbol.dispose]();
-  await cri?.close();
-  await dir?.[Symbol.asyncDispose]();
+  try {
+    await cri?.close();
+  } finally {
+    await dir?.[Symbol.asyncDispose]();
+  }
 });
 
 const farSocket = (): string => join(dir.path, "far.sock");

@@ -39,12 +39,15 @@ ConfigPath = "${join(dir.path, "runsc.toml")}"
   );
 });
 afterAll(async () => {
-  await cri?.close();
-  // runsc keeps an empty network namespace mounted for as long as its root is there.
-  for (const kind of ["shim", "runc"]) {
-    for (const namespace of list(root(kind))) unmountAll(join(namespace, "null-netns"));
+  try {
+    await cri?.close();
+  } finally {
+    // runsc keeps an empty network namespace mounted for as long as its root is there.
+    for (const kind of ["shim", "runc"]) {
+      for (const namespace of list(root(kind))) unmountAll(join(namespace, "null-netns"));
+    }
+    await dir?.[Symbol.asyncDispose]();
   }
-  await dir?.[Symbol.asyncDispose]();
 });
 
 const root = (kind: string): string => join(dir.path, `${kind}-root`);
