@@ -2,7 +2,15 @@
  * `npm run conformance:cri`: Kubernetes' own tests of a container runtime against ctrd, with images of our own, in a network
  * namespace of its own. Arguments go on to critest (`--ginkgo.focus=…`). The report is left in `.host/critest.xml`. Shim and
  * runc are the newer ones of `tools/setup-host.sh` (2.3.4 and 1.5.2); `CRITEST_SHIM=` and `CRITEST_RUNC=` name others, and
- * empty mean Debian's.
+ * empty mean Debian's. `CRITEST_DAEMON=containerd` tests the real one, which takes Debian's shim.
+ *
+ * critest's benchmarks, for the one and the other with the same shim and runc (its figures are written there):
+ *
+ * ```sh
+ * export CRITEST_SHIM= CRITEST_RUNC=
+ * npm run conformance:cri -- -benchmark -benchmarking-output-dir=/tmp/ours
+ * CRITEST_DAEMON=containerd npm run conformance:cri -- -benchmark -benchmarking-output-dir=/tmp/theirs
+ * ```
  *
  * @module
  */
@@ -13,7 +21,7 @@ import { chmod, mkdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { errnoOf } from "@ctrd/core/errors";
 import type { TestDaemon } from "@ctrd/testkit/fixtures";
-import { startCtrd, startRegistry, tempDir, workspaceRoot } from "@ctrd/testkit/fixtures";
+import { startContainerd, startCtrd, startRegistry, tempDir, workspaceRoot } from "@ctrd/testkit/fixtures";
 import { CloneFlag, setInterfaceUp, unshare } from "@ctrd/sys";
 import { pushCritestImages } from "./images.ts";
 import { summarize } from "./report.ts";
@@ -61,10 +69,33 @@ async function main(): Promise<number> {
   const digest = await pushCritestImages(registry);
   await writeSettings(directory.path, registry.url);
   const critest = await patchedCritest(directory.path, digest.replace("sha256:", ""));
-  await using daemon = await startCtrd({ extraConfig: daemonConfig(directory.path) });
+  await using daemon = await start(directory.path);
   const code = await run(critest, daemon);
   process.stdout.write(summarize(await readFile(report, "utf8")));
   return code;
+}
+
+function start(directory: string): Promise<TestDaemon> {
+  if (process.env["CRITEST_DAEMON"] !== "containerd") return startCtrd({ extraConfig: daemonConfig(directory) });
+  return startContainerd({ cri: true, extraConfig: containerdConfig(directory) });
+}
+
+/** The same in the layout of containerd 1.6. */
+function containerdConfig(directory: string): string {
+  const { CRITEST_RUNC: runc = newer.runc } = process.env;
+  return `[plugins."io.containerd.grpc.v1.cri"]
+sandbox_image = "registry.k8s.io/pause:3.10.2"
+restrict_oom_score_adj = true
+[plugins."io.containerd.grpc.v1.cri".registry]
+config_path = "${directory}/certs.d"
+[plugins."io.containerd.grpc.v1.cri".cni]
+bin_dir = "/usr/lib/cni"
+conf_dir = "${directory}/net.d"
+[plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runc]
+runtime_type = "io.containerd.runc.v2"
+[plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runc.options]
+BinaryName = "${runc}"
+`;
 }
 
 function daemonConfig(directory: string): string {
