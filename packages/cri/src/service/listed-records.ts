@@ -11,25 +11,20 @@ import { listedContainer } from "../containers/status-message.ts";
 import type { Sandbox } from "../sandboxes/sandbox.ts";
 import { listedSandbox } from "../sandboxes/status-message.ts";
 
-/** A record with its entry, as a list of this entry alone. */
+/** The entry of a record in one of its states, as a list of this entry alone. */
 interface Entry {
   readonly state: unknown;
-  readonly createdAt: bigint;
   readonly bytes: Uint8Array;
 }
 
 /** Encodes lists of records. Protobuf lets lists be put together from lists: their messages stand behind each other. */
-class ListEncoder<T extends object, M extends { readonly state: unknown; readonly createdAt: bigint }> {
+class ListEncoder<T extends { readonly state: unknown }> {
   readonly #entries = new WeakMap<T, Entry>();
-  readonly #listed: (record: T) => M;
-  readonly #encode: (entry: M) => Uint8Array;
+  readonly #encode: (record: T) => Uint8Array;
 
-  /**
-   * @param listed the entry of a record
-   * @param encode encodes a list of one entry
-   */
-  constructor(listed: (record: T) => M, encode: (entry: M) => Uint8Array) {
-    [this.#listed, this.#encode] = [listed, encode];
+  /** @param encode encodes a list of one record */
+  constructor(encode: (record: T) => Uint8Array) {
+    this.#encode = encode;
   }
 
   /** The message that lists these records. */
@@ -38,20 +33,21 @@ class ListEncoder<T extends object, M extends { readonly state: unknown; readonl
   }
 
   #bytesOf(record: T): Uint8Array {
-    const listed = this.#listed(record);
-    const { state, createdAt } = listed;
+    const { state } = record;
     const known = this.#entries.get(record);
-    if (known !== undefined && known.state === state && known.createdAt === createdAt) return known.bytes;
-    const bytes = this.#encode(listed);
-    this.#entries.set(record, { state, createdAt, bytes });
+    if (known !== undefined && known.state === state) return known.bytes;
+    const bytes = this.#encode(record);
+    this.#entries.set(record, { state, bytes });
     return bytes;
   }
 }
 
-const containers = new ListEncoder(listedContainer, (entry) =>
-  ListContainersResponse.encode({ containers: [entry] }).finish(),
+const containers = new ListEncoder<Container>((record) =>
+  ListContainersResponse.encode({ containers: [listedContainer(record)] }).finish(),
 );
-const sandboxes = new ListEncoder(listedSandbox, (entry) => ListPodSandboxResponse.encode({ items: [entry] }).finish());
+const sandboxes = new ListEncoder<Sandbox>((record) =>
+  ListPodSandboxResponse.encode({ items: [listedSandbox(record)] }).finish(),
+);
 
 /** The answer of ListContainers. */
 export function containerList(records: readonly Container[]): EncodedMessage {
