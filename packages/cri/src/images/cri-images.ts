@@ -150,10 +150,11 @@ export class CriImages {
     const { host, repository, digest } = parseReference(record.name);
     const canonical = digest === "" ? `${host}/${repository}@${target.digest}` : record.name;
     const pinned = labels.has(pinnedLabel);
-    for (const name of new Set([read.id, record.name, canonical])) {
-      if (name !== record.name) await storeImage(ctx, this.#client.images, name, target, labels);
-      this.#store.set(name, read, pinned);
-    }
+    const names = [...new Set([read.id, record.name, canonical])];
+    const added = names.filter((name) => name !== record.name);
+    // At once: they share one wait for the disk.
+    await Promise.all(added.map((name) => storeImage(ctx, this.#client.images, name, target, labels)));
+    for (const name of names) this.#store.set(name, read, pinned);
     const image = this.find(read.id);
     if (image === undefined) throw internal(`image ${record.name}: it was removed while it was pulled; pull it again`);
     return image;
