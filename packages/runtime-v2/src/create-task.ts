@@ -15,9 +15,8 @@ import type { Endpoint } from "./address.ts";
 import { parseEndpoint } from "./address.ts";
 import { Bundle } from "./bundle.ts";
 import { connectShim } from "./connect.ts";
-import { cleanUpDeadShim, removeBundle } from "./dead-shim.ts";
+import { cleanUpDeadShim, createBundle, removeBundle } from "./dead-shim.ts";
 import type { RuntimeDirs } from "./layout.ts";
-import { BundleFile } from "./layout.ts";
 import { killUnanswering, launchShim, shutDownShim } from "./launch.ts";
 import { isUnanswered, withinLimit } from "./limits.ts";
 import type { ShimManager } from "./manager.ts";
@@ -104,18 +103,6 @@ async function mountsOfShim(path: string, options: Any | undefined, signal: Abor
     // A 1.x shim, which knows no such mounts.
     if (isKind(error, "not-implemented")) return new Set();
     throw error;
-  }
-}
-
-/** A bundle of this name that no task owns was left by a crash: it is cleaned up first. */
-async function createBundle(manager: ShimManager, bundle: Bundle, spec: Uint8Array): Promise<void> {
-  try {
-    await bundle.create(spec);
-  } catch (error) {
-    if (!isKind(error, "already-exists")) throw error;
-    manager.log.warn({ bundle: bundle.path }, "clean up left bundle");
-    await cleanUpDeadShim(manager, bundle, await bundle.read(BundleFile.shimBinary), 0);
-    await bundle.create(spec);
   }
 }
 

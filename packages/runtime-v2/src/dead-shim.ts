@@ -5,13 +5,14 @@
  */
 import { TaskDelete, TaskExit as TaskExitEvent } from "@ctrd/api/events/task";
 import { createContext } from "@ctrd/core/context";
-import { messageOf } from "@ctrd/core/errors";
+import { isKind, messageOf } from "@ctrd/core/errors";
 import { now } from "@ctrd/core/records";
 import type { TaskExit } from "@ctrd/core/tasks";
 import { protoAny } from "@ctrd/core/typeurl";
 import { socketPath } from "./address.ts";
 import type { Bundle } from "./bundle.ts";
 import { removeDeadSocket } from "./connect.ts";
+import { BundleFile } from "./layout.ts";
 import type { ShimManager } from "./manager.ts";
 import { deleteByBinary } from "./shim-binary.ts";
 import { lostExitStatus } from "./task.ts";
@@ -72,6 +73,18 @@ export async function removeBundle(manager: ShimManager, bundle: Bundle): Promis
     await bundle.delete();
   } catch (error) {
     manager.log.error({ bundle: bundle.path, err: messageOf(error) }, "remove bundle");
+  }
+}
+
+/** Makes a bundle. One of this name that nobody owns was left by a crash: it is cleaned up first. */
+export async function createBundle(manager: ShimManager, bundle: Bundle, spec: Uint8Array | undefined): Promise<void> {
+  try {
+    await bundle.create(spec);
+  } catch (error) {
+    if (!isKind(error, "already-exists")) throw error;
+    manager.log.warn({ bundle: bundle.path }, "clean up left bundle");
+    await cleanUpDeadShim(manager, bundle, await bundle.read(BundleFile.shimBinary), 0);
+    await bundle.create(spec);
   }
 }
 

@@ -18,7 +18,7 @@ import type {
   SandboxStatus,
 } from "@ctrd/core/sandboxes";
 import { Bundle } from "./bundle.ts";
-import { cleanUpDeadShim, removeBundle } from "./dead-shim.ts";
+import { cleanUpDeadShim, createBundle, removeBundle } from "./dead-shim.ts";
 import { killUnanswering, launchShim } from "./launch.ts";
 import type { RuntimeDirs } from "./layout.ts";
 import { isUnanswered, withinLimit } from "./limits.ts";
@@ -74,16 +74,17 @@ export class ShimSandboxController implements SandboxController {
     const manager = this.#manager;
     const program = await manager.lookup.program(runtime.name);
     const bundle = new Bundle(this.#dirs, ctx.namespace, id);
-    await bundle.create(spec === undefined || spec.value.length === 0 ? undefined : spec.value);
+    await createBundle(manager, bundle, spec === undefined || spec.value.length === 0 ? undefined : spec.value);
     let shim: SandboxShim | undefined;
     try {
       ctx.signal.throwIfAborted();
-      shim = this.#add(await launchShim(ctx, manager, bundle, program, runtime.options));
+      const launched = this.#add(await launchShim(ctx, manager, bundle, program, runtime.options));
+      shim = launched;
       const request = {
         ...{ sandboxId: id, bundlePath: bundle.path, rootfs: [...rootfs], options, netnsPath },
         annotations: new Map(annotations),
       };
-      await this.#make(ctx, shim, "CreateSandbox", (limits) => shim?.client.call("createSandbox", request, limits));
+      await this.#make(ctx, shim, "CreateSandbox", (limits) => launched.client.call("createSandbox", request, limits));
     } catch (error) {
       if (shim === undefined) await removeBundle(manager, bundle);
       else await this.#discard(shim, error);
@@ -181,13 +182,11 @@ export class ShimSandboxController implements SandboxController {
     ctx: CallContext,
     { binary }: SandboxShim,
     name: string,
-    call: (limits: { signal: AbortSignal; timeoutMs: number | undefined }) => Promise<T> | undefined,
+    call: (limits: { signal: AbortSignal; timeoutMs: number | undefined }) => Promise<T>,
   ): Promise<T> {
-    return withinLimit(this.#manager, { limit: "create", name, shim: binary }, async (timeoutMs) => {
-      const calling = call({ signal: ctx.signal, timeoutMs });
-      if (calling === undefined) throw unavailable(`${name}: there is no shim`);
-      return calling;
-    });
+    return withinLimit(this.#manager, { limit: "create", name, shim: binary }, (timeoutMs) =>
+      call({ signal: ctx.signal, timeoutMs }),
+    );
   }
 
   #find(ctx: CallContext, id: string): SandboxShim | undefined {
@@ -237,10 +236,14 @@ export class ShimSandboxController implements SandboxController {
     }
   }
 
+  /** Removes what is left of a shim that was asked to end. Whoever waits for the sandbox learns that it has ended. */
   async #remove(shim: SandboxShim): Promise<void> {
     this.#forget(shim);
-    await shim.end(this.#manager.timeouts.shutdown);
-    await cleanUpDeadShim(this.#manager, shim.bundle, shim.binary, 0);
+    shim.lost = shim
+      .end(this.#manager.timeouts.shutdown)
+      .then(() => cleanUpDeadShim(this.#manager, shim.bundle, shim.binary, 0))
+      .then(({ exitStatus, exitedAt }) => ({ exitStatus, exitedAt }));
+    await shim.lost;
   }
 
   async #cleanUpLost(shim: SandboxShim): Promise<SandboxExit> {

@@ -25,7 +25,7 @@ export class SandboxShim {
   readonly binary: string;
   /** Session in which this daemon started it. */
   readonly session: number | undefined;
-  /** Set when the shim was lost: how the sandbox ended, once everything is cleaned up. */
+  /** Set when the shim was lost or told to end: how the sandbox ended, once everything is cleaned up. */
   lost: Promise<SandboxExit> | undefined;
   readonly #log: ShimLog | undefined;
   readonly #closed: Promise<void>;
