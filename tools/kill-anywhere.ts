@@ -1,8 +1,10 @@
 /**
  * `npm run kill-anywhere -- --kills 200`: kills a daemon at many moments of its work, as e2e/26-kill-anywhere does a few
- * times, and reports figures. `--seed` repeats a run, `--settle-every` says after how many kills leaks are looked for.
+ * times, and reports figures. `--seed` repeats a run, `--settle-every` says after how many kills leaks are looked for; the
+ * log of the daemon is kept in the file `CTRD_KEEP_LOG`.
  */
 import { randomBytes } from "node:crypto";
+import { writeFileSync } from "node:fs";
 import { parseArgs } from "node:util";
 import { openHarness } from "../e2e/support/harness.ts";
 import { killDaemon } from "../e2e/support/kill-bench.ts";
@@ -29,6 +31,9 @@ try {
   say(`interrupted: ${interrupted.join(", ")}`);
   say(`acknowledged facts asked for: ${report.facts}`);
   say(`restart: median ${restarts[restarts.length >> 1]?.toFixed(0)} ms, longest ${restarts.at(-1)?.toFixed(0)} ms`);
+  const inside = [...harness.daemon.logs().matchAll(/"ms":(\d+),"msg":"daemon ready"/g)].map(([, ms]) => Number(ms));
+  say(`of which from the start of the plugins until it was ready: longest ${Math.max(...inside)} ms`);
 } finally {
+  if (process.env["CTRD_KEEP_LOG"] !== undefined) writeFileSync(process.env["CTRD_KEEP_LOG"], harness.daemon.logs());
   await harness.close();
 }
