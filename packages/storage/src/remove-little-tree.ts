@@ -2,16 +2,16 @@
  * Removing a small tree with calls of Node's thread pool: a new thread takes longer to start than they take, and on the
  * event loop a single one of them may wait for the journal of the file system.
  */
-import { constants } from "node:fs";
-import { open, readdir, rmdir, unlink } from "node:fs/promises";
+import { constants, unlink } from "node:fs";
+import { open, readdir, rmdir } from "node:fs/promises";
 import type { FileHandle } from "node:fs/promises";
 import { errnoOf } from "@ctrd/core/errors";
 
 const directoryFlags = constants.O_RDONLY | constants.O_DIRECTORY | constants.O_NOFOLLOW;
 /** Directories open at once. */
 const deepest = 32;
-/** Calls at once; the pool has four threads, which others need too. */
-const atOnce = 3;
+/** Files at once: enough that the pool's threads do not wait for the event loop between two of them. */
+const atOnce = 16;
 
 /**
  * Removes a tree if it is small: symbolic links are removed and not followed, also when one takes the place of a
@@ -21,7 +21,7 @@ const atOnce = 3;
  * @returns whether all is gone; when not, some of it may be
  */
 export async function removeLittleTree(path: string, limit: number): Promise<boolean> {
-  return new LittleTree(limit).remove(Buffer.from(path), 0);
+  return new LittleTree(limit).removeAll([Buffer.from(path)], 0);
 }
 
 class LittleTree {
@@ -31,11 +31,16 @@ class LittleTree {
     this.#left = limit;
   }
 
-  async remove(path: Buffer, depth: number): Promise<boolean> {
-    if (this.#left-- <= 0 || depth > deepest) return false;
-    const failure = await errnoOfCall(unlink(path));
-    if (failure === undefined || failure === "ENOENT") return true;
-    if (failure !== "EISDIR" && failure !== "EPERM") return false;
+  async removeAll(paths: readonly Buffer[], depth: number): Promise<boolean> {
+    this.#left -= paths.length;
+    if (this.#left < 0 || depth > deepest) return false;
+    const directories = await unlinkAll(paths);
+    if (directories === undefined) return false;
+    for (const path of directories) if (!(await this.#removeDirectory(path, depth))) return false;
+    return true;
+  }
+
+  async #removeDirectory(path: Buffer, depth: number): Promise<boolean> {
     let directory: FileHandle;
     try {
       directory = await open(path, directoryFlags);
@@ -43,40 +48,44 @@ class LittleTree {
       return errnoOf(error) === "ENOENT";
     }
     try {
-      if (!(await this.#empty(directory, depth))) return false;
+      // Whatever the path names meanwhile, this is the directory that was opened.
+      const base = Buffer.from(`/proc/self/fd/${directory.fd}/`);
+      const names = await readdir(base, { encoding: "buffer" });
+      const paths = names.map((name) => Buffer.concat([base, name]));
+      if (!(await this.removeAll(paths, depth + 1))) return false;
     } finally {
       await directory.close();
     }
-    const left = await errnoOfCall(rmdir(path));
-    return left === undefined || left === "ENOENT";
-  }
-
-  /** Removes the entries of an open directory, whatever its path names meanwhile. */
-  async #empty(directory: FileHandle, depth: number): Promise<boolean> {
-    const base = Buffer.from(`/proc/self/fd/${directory.fd}/`);
-    const names = await readdir(base, { encoding: "buffer" });
-    if (names.length > this.#left) return false;
-    const queue = names.values();
-    let all = true;
-    const work = async (): Promise<void> => {
-      for (const name of queue) {
-        if (!(await this.remove(Buffer.concat([base, name]), depth + 1))) all = false;
-        if (!all) return;
-      }
-    };
-    await Promise.all(Array.from({ length: Math.min(atOnce, names.length) }, work));
-    return all;
+    try {
+      await rmdir(path);
+      return true;
+    } catch (error) {
+      return errnoOf(error) === "ENOENT";
+    }
   }
 }
 
-/** The errno name of a call that failed. @throws what has none */
-async function errnoOfCall(call: Promise<void>): Promise<string | undefined> {
-  try {
-    await call;
-    return undefined;
-  } catch (error) {
-    const errno = errnoOf(error);
-    if (errno === undefined) throw error;
-    return errno;
-  }
+/** Returns those that are directories; undefined when something cannot be removed. */
+function unlinkAll(paths: readonly Buffer[]): Promise<Buffer[] | undefined> {
+  const directories: Buffer[] = [];
+  const queue = paths.values();
+  let hasFailed = false;
+  let running = Math.min(atOnce, paths.length);
+  // With callbacks: promises take longer than the calls that they are of.
+  return new Promise((resolve) => {
+    const next = (): void => {
+      const { value: path } = queue.next();
+      if (path === undefined || hasFailed) {
+        if (--running === 0) resolve(hasFailed ? undefined : directories);
+        return;
+      }
+      unlink(path, (error) => {
+        if (error?.code === "EISDIR" || error?.code === "EPERM") directories.push(path);
+        else if (error !== null && error.code !== "ENOENT") hasFailed = true;
+        next();
+      });
+    };
+    if (running === 0) resolve(directories);
+    for (let worker = running; worker > 0; worker--) next();
+  });
 }

@@ -4,7 +4,7 @@
 import { setImmediate } from "node:timers/promises";
 
 /** Longest slice, in milliseconds. A call has to wait for one or two of them, however long the collection takes. */
-const sliceMs = 1;
+const sliceMs = 0.5;
 /** A turn of the event loop that took longer had something else to do, in milliseconds. */
 const idleTurnMs = 0.1;
 /** Longest wait for a turn with nothing else to do, in milliseconds: a collection must come to its end. */
