@@ -1,10 +1,18 @@
-import { mustRun, tempDir } from "@ctrd/testkit/fixtures";
 import { Client, credentials } from "@grpc/grpc-js";
-import { readFileSync } from "node:fs";
+import { execFile } from "node:child_process";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { expect, it } from "vitest";
+import { promisify } from "node:util";
+import { afterEach, beforeEach, expect, it } from "vitest";
 import { serveVersion } from "../version/serve.ts";
 import { createRpcServer } from "./server.ts";
+
+let directory: string;
+beforeEach(() => {
+  directory = mkdtempSync(join(tmpdir(), "ctrd-tls-"));
+});
+afterEach(() => rmSync(directory, { recursive: true }));
 
 /** Asks for the version with gRPC's own client. @returns how long the answer is */
 async function ask(address: string, own: ReturnType<typeof credentials.createSsl>): Promise<number> {
@@ -29,11 +37,19 @@ async function ask(address: string, own: ReturnType<typeof credentials.createSsl
 }
 
 it("serves over TLS, to clients with a certificate of the CA only when there is one", async () => {
-  await using directory = await tempDir("tls-");
-  const path = (name: string): string => join(directory.path, name);
+  const path = (name: string): string => join(directory, name);
   const make = (name: string, ...args: string[]): Promise<unknown> => {
     const key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-keyout", path(`${name}.key`)];
-    return mustRun("openssl", ["req", "-x509", ...key, "-subj", `/CN=${name}`, "-out", path(`${name}.pem`), ...args]);
+    return promisify(execFile)("openssl", [
+      "req",
+      "-x509",
+      ...key,
+      "-subj",
+      `/CN=${name}`,
+      "-out",
+      path(`${name}.pem`),
+      ...args,
+    ]);
   };
   const byCa = ["-CA", path("ca.pem"), "-CAkey", path("ca.key"), "-addext", "subjectAltName=DNS:localhost"];
   await make("ca");
