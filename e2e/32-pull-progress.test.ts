@@ -97,17 +97,18 @@ test("5: a pull of CRI is listed with its layers while it runs, watched, counted
   expect(await metric('ctrd_pulls_running{client="cri"}')).toBe(1);
 
   // The command that watches sees the failure of what it watches.
-  const watch = cli.attempt(["pull", "--watch", image]);
+  const watch = start(cli.command[0] ?? "", [...cli.command.slice(1), "pull", "--watch", image], { env: cli.env });
+  let plain = "";
+  watch.stdout?.on("data", (data: Buffer) => (plain += data.toString()));
   const json = start(cli.command[0] ?? "", [...cli.command.slice(1), "pull", "--watch", "--json"], { env: cli.env });
   let lines = "";
   json.stdout?.on("data", (data: Buffer) => (lines += data.toString()));
-  await until("the watcher has the pull", () => lines.includes(image));
+  await until("both watchers have the pull", () => lines.includes(image) && plain.includes("downloading"), 30_000);
   giveUp.abort();
   await expect(pulled).rejects.toThrow();
-  const seen = await watch;
-  expect(seen.code).toBe(1);
-  expect(seen.stdout).toMatch(/^layer [0-9a-f]{12}: downloading$/m);
-  expect(seen.stdout).toContain(`${image} (cri in k8s.io): failed`);
+  expect(await exited(watch)).toBe(1);
+  expect(plain).toMatch(/^layer [0-9a-f]{12}: downloading$/m);
+  expect(plain).toContain(`${image} (cri in k8s.io): failed`);
   await until("the end in JSON", () => lines.includes('"state":"failed"'));
   json.kill("SIGINT");
   expect(await exited(json)).toBe(0);
