@@ -89,6 +89,7 @@ async function startExample(folder: string): Promise<Daemon> {
       return running.pid;
     },
     logs: () => running.output(),
+    exitStatus: () => running.exitStatus(),
     stop: () => running.stop(),
     kill9: () => running.stop("SIGKILL"),
     async restart() {

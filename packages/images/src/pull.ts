@@ -86,12 +86,7 @@ export async function pullImage(
   return traced(ctx, "pull", { "image.ref": reference }, (inner) => pullUnderLease(inner, stores, reference, options));
 }
 
-function pullUnderLease(
-  ctx: CallContext,
-  stores: PullStores,
-  reference: string,
-  options: PullOptions,
-): Promise<Image> {
+function pullUnderLease(ctx: CallContext, stores: PullStores, reference: string, options: PullOptions): Promise<Image> {
   return withTemporaryLease(ctx, stores.leases, async (leased) => {
     const { progress, resolver } = options;
     progress?.({ stage: "resolving", name: reference });

@@ -345,11 +345,6 @@ export class Http2Connection implements FrameSink, StreamHost {
     }
   }
 
-  reset(stream: Http2Stream, code: number): void {
-    this.#sendReset(stream.id, code);
-    this.#drop(stream);
-  }
-
   #streamFailed(error: StreamError): void {
     this.#sendReset(error.streamId, error.code);
     const stream = this.#streams.get(error.streamId);

@@ -3,9 +3,7 @@
  *
  * @module
  */
-export type { ConnectionEvents } from "./connection.ts";
 export { Http2Connection } from "./connection.ts";
-export { ErrorCode } from "./errors.ts";
 export { encodeHeaders } from "./hpack.ts";
 export type { RequestHeaders } from "./request-headers.ts";
-export type { BodyReader, Http2Stream } from "./stream.ts";
+export type { Http2Stream } from "./stream.ts";

@@ -22,7 +22,6 @@ export interface StreamHost {
   sendHeaders(stream: Http2Stream, block: Buffer, endStream: boolean): void;
   /** Sends what waits in the stream, as far as the windows allow. */
   pump(stream: Http2Stream): void;
-  reset(stream: Http2Stream, code: number): void;
 }
 
 /** A piece of an answer that waits, and who is told when it has left. */
@@ -127,11 +126,6 @@ export class Http2Stream {
     if (this.closed) return;
     this.#trailers = trailers;
     this.#host.pump(this);
-  }
-
-  /** Ends the stream now. */
-  reset(code: number): void {
-    if (!this.#closed) this.#host.reset(this, code);
   }
 
   /** Bytes that wait to be sent. Of the connection. */
