@@ -67,8 +67,10 @@ export async function openService(ic: InitContext<StreamingConfig>): Promise<Ope
   });
 }
 
-/** A client in the namespace of CRI. It ends with the daemon. */
+/** A client in the namespace of CRI. It ends with the daemon. @throws when that has ended already */
 function criClient(ic: InitContext<unknown>, services: ServiceOverrides = {}): Client {
+  // What is opened late may find a daemon that stops: nothing would close the client.
+  ic.signal.throwIfAborted();
   const daemon = { find: ic.find.bind(ic), getAll: ic.getAll.bind(ic) };
   const settings = { namespace: criNamespace, log: ic.log, verifiers: workingVerifiers(ic) };
   const client = fromDaemon(daemon, { ...settings, ...services });

@@ -3,6 +3,10 @@ import type { Client } from "@ctrd/client";
 import { messageOf } from "@ctrd/core/errors";
 import type { Envelope } from "@ctrd/core/events";
 import type { Logger } from "@ctrd/core/log";
+import { setTimeout as sleep } from "node:timers/promises";
+
+/** Time before another subscription: one that ends at once must not keep the event loop busy. */
+const pauseMs = 100;
 
 /**
  * Calls `handle` with every event that matches, one after the other, until the client is closed. What it throws is
@@ -33,6 +37,8 @@ export function followEvents(
       await logged("events lost, subscribed again", async () => {
         for await (const envelope of events) await logged("event not handled", () => handle(envelope));
       });
+      // Rejected by the end of the client only.
+      await sleep(pauseMs, undefined, { signal, ref: false }).catch(() => {});
     }
   };
   void follow();
