@@ -252,7 +252,7 @@ bin_dirs = ["/opt/cni/bin"]
           (line) => /^ctrd: warning: \S+containerd\.toml:\d+:\d+: (\S+): (.+; .+|has no effect: .+)$/.exec(line)?.[1],
         );
       expect(explained).toEqual([
-        ...["internal.v1.opt", "monitor.v1.cgroups", "runtime.v1.linux"].map(pluginKey),
+        ...["internal.v1.opt", "runtime.v1.linux"].map(pluginKey),
         ...["aufs", "btrfs", "devmapper", "zfs"].map((id) => pluginKey(`snapshotter.v1.${id}`)),
         'timeouts."io.containerd.timeout.bolt.open"',
       ]);

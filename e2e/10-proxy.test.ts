@@ -1,12 +1,14 @@
 /** Shows 2, 4 and 5 of issue 3: the same component in the daemon, in a process of its own, and under containerd. */
 import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { createContext } from "@ctrd/core/context";
+import { openChannel, proxyEvents, proxySandboxController } from "@ctrd/services";
 import { busyboxImage, pushImage, tempDir, type TempDir } from "@ctrd/testkit/fixtures";
-import { afterAll, beforeAll, describe, expect } from "vitest";
-import { exited, run, runOk, sleep, start, until } from "./support/command.ts";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { runOk, sleep, until } from "./support/command.ts";
 import type { Daemon } from "./support/daemon.ts";
 import { openHarness, type Harness } from "./support/harness.ts";
-import { ctr2, peerTest } from "./support/peers.ts";
+import { peerTest } from "./support/peers.ts";
 import {
   content,
   copying,
@@ -215,38 +217,34 @@ describe("others that are proxied", () => {
     });
   });
 
-  peerTest("a sandbox controller serves ctr 2.x, and the daemon tells of its sandboxes", [ctr2], async () => {
+  test("a sandbox controller serves the daemon's clients, who are told of its sandboxes", async () => {
     const peer = new Peer(app, sleepers, join(dir.path, "s"));
-    // It asks for this one, whatever the namespace's label says.
-    await withDaemon("ctrd", { peers: [peer], config: peer.table("shim", "sandbox") }, async (h) => {
-      const { daemon } = h;
-      const sandboxes = async (...args: string[]): Promise<string> => {
-        const { stdout, stderr } = await run(ctr2, [...daemon.flags(), "sandboxes", ...args]);
-        return stdout + stderr;
+    await withDaemon("ctrd", { peers: [peer], config: peer.table("sleepers", "sandbox") }, async ({ daemon }) => {
+      using channel = openChannel(daemon.address);
+      const controller = proxySandboxController(channel, "sleepers");
+      const ended = new AbortController();
+      const ctx = createContext({ namespace: daemon.namespace });
+      const seen: string[] = [];
+      const events = proxyEvents(channel).subscribe({ ...ctx, signal: ended.signal }, ["topic~=^/sandboxes/"]);
+      const following = (async () => {
+        for await (const { topic } of events) seen.push(topic);
+      })().catch((error: unknown) => {
+        if (!ended.signal.aborted) throw error;
+      });
+      const sandbox = {
+        ...{ sandboxId: "one", runtime: { name: "sleepers", options: undefined }, sandboxer: "sleepers" },
+        ...{ spec: undefined, labels: new Map(), extensions: new Map(), createdAt: undefined, updatedAt: undefined },
       };
-      writeFileSync(h.path("pod.json"), "{}");
-      // ctr 1.6 does not show events of sandboxes.
-      const events = start(ctr2, [...daemon.flags(), "events"]);
-      let seen = "";
-      events.stdout?.on("data", (chunk) => (seen += String(chunk)));
-      try {
-        await until("events are told", async () => {
-          await daemon.ctr(["namespaces", "label", daemon.namespace, "watched=yes"]);
-          return seen.includes("/namespaces/update");
-        });
-        expect(await sandboxes("run", h.path("pod.json"), "one")).toBe("one\n");
-        expect(await sandboxes("ls")).toMatch(/^one +/m);
-        expect(childrenOf(peer.pid)).toEqual(["sleep 1000 "]);
-        await until("its events are told", () => seen.includes('/sandboxes/start {"sandbox_id":"one"}'));
-        expect(seen).toContain('/sandboxes/create {"sandbox_id":"one"}');
-        expect(await sandboxes("run", h.path("pod.json"), "one")).toContain("already exists");
-        await sandboxes("rm", "one");
-        expect(await sandboxes("ls")).not.toMatch(/^one +/m);
-        await until("its process is gone", () => childrenOf(peer.pid).length === 0);
-      } finally {
-        events.kill("SIGKILL");
-        await exited(events);
-      }
+      await controller.create(ctx, sandbox);
+      await controller.start(ctx, "one");
+      expect(childrenOf(peer.pid)).toEqual(["sleep 1000 "]);
+      await until("its events are told", () => seen.includes("/sandboxes/start"));
+      expect(seen).toEqual(["/sandboxes/create", "/sandboxes/start"]);
+      await expect(controller.create(ctx, sandbox)).rejects.toThrow(/already exists/);
+      await controller.shutdown(ctx, "one");
+      await until("its process is gone", () => childrenOf(peer.pid).length === 0);
+      ended.abort();
+      await following;
     });
   });
 });

@@ -20,6 +20,8 @@ import { treeDigest } from "./tree-digest.ts";
 import { WriteLog } from "./write-log.ts";
 
 const diskBytes = 192 << 20;
+/** Layers are written to the disk only where that is asked for. */
+const syncedLayers = '[plugins."io.containerd.snapshotter.v1.overlayfs"]\nsync_commit = true\n';
 
 /** How often, and which. */
 export interface PowerLossPlan {
@@ -58,7 +60,7 @@ async function losePowerIn(dir: string, plan: PowerLossPlan): Promise<PowerLossR
   let begin: () => void = () => undefined;
   let daemon: Daemon;
   try {
-    const fixture = await startCtrd({ dir: home, env: { TMPDIR: join(dir, "tmp") } });
+    const fixture = await startCtrd({ dir: home, env: { TMPDIR: join(dir, "tmp") }, extraConfig: syncedLayers });
     daemon = new Daemon("ctrd", home, fixture);
     begin = () => disk.mark("begin");
     begin();

@@ -7,6 +7,7 @@ export interface OverlayConfig {
   root_path: string;
   upperdir_label: boolean;
   sync_remove: boolean;
+  sync_commit: boolean;
   slow_chown: boolean;
   mount_options: string[];
 }
@@ -21,6 +22,10 @@ const table = z.object({
     .boolean()
     .default(false)
     .describe("Delete a snapshot's directory before Remove returns, instead of at the next garbage collection."),
+  sync_commit: z
+    .boolean()
+    .default(false)
+    .describe("Write the file system to its disk before Commit returns: layers outlive a loss of power, pulls wait."),
   slow_chown: z
     .boolean()
     .default(false)

@@ -229,7 +229,10 @@ describe("probe and plugin", () => {
   it("has containerd's defaults and describes each key", async () => {
     const result = await overlayConfig.standard["~standard"].validate({});
     expect(result).toEqual({
-      value: { root_path: "", upperdir_label: false, sync_remove: false, slow_chown: false, mount_options: [] },
+      value: {
+        ...{ root_path: "", upperdir_label: false, sync_remove: false, slow_chown: false, mount_options: [] },
+        sync_commit: false,
+      },
     });
     const properties = overlayConfig.jsonSchema()["properties"] as Record<string, { description?: string }>;
     for (const property of Object.values(properties)) expect(property.description).toBeTruthy();
@@ -238,7 +241,10 @@ describe("probe and plugin", () => {
 
 function initContext(config: Partial<OverlayConfig>): { ic: InitContext<OverlayConfig>; closers: (() => unknown)[] } {
   const closers: (() => unknown)[] = [];
-  const defaults = { root_path: "", upperdir_label: false, sync_remove: false, slow_chown: false, mount_options: [] };
+  const defaults = {
+    ...{ root_path: "", upperdir_label: false, sync_remove: false, slow_chown: false, mount_options: [] },
+    sync_commit: false,
+  };
   const unused = (): never => {
     throw new Error("not required by the plugin");
   };

@@ -24,12 +24,15 @@ const overlayfs: Registration<Snapshotter, OverlayConfig> = {
       get syncRemove() {
         return config.sync_remove;
       },
+      get syncCommit() {
+        return config.sync_commit;
+      },
       get mountOptions() {
         return config.mount_options;
       },
       log: ic.log,
     });
-    ic.onReload(["upperdir_label", "sync_remove", "mount_options"], (next) => void (config = next));
+    ic.onReload(["upperdir_label", "sync_remove", "sync_commit", "mount_options"], (next) => void (config = next));
     ic.onClose(() => snapshotter.close());
     ic.meta.exports.set("root", probe.root);
     ic.meta.platforms.push(hostPlatform());

@@ -16,6 +16,8 @@ export interface OverlayOptions {
   upperdirLabel?: boolean;
   /** Delete a snapshot's directory before `remove` resolves; otherwise `cleanup` does it. */
   syncRemove?: boolean;
+  /** Write the file system to its disk before `commit` resolves, so that files outlive a loss of power. */
+  syncCommit?: boolean;
   /** Further options of overlay mounts. */
   mountOptions?: readonly string[];
   /** For what happens outside calls. */

@@ -57,6 +57,8 @@ export interface SnapshotDriver {
 export interface DirectorySnapshotterOptions {
   /** Delete a snapshot's directory before `remove` resolves; otherwise `cleanup` does it. */
   syncRemove?: boolean;
+  /** Write the file system to its disk before `commit` resolves, so that files outlive a loss of power. */
+  syncCommit?: boolean;
   /** For what happens outside calls. */
   log?: Logger;
 }
@@ -170,8 +172,8 @@ class DirectorySnapshotter implements Snapshotter {
   async commit(ctx: CallContext, name: string, key: string, options: CommitSnapshotOptions = {}): Promise<void> {
     const { id } = this.#store.checkCommit(name, key, options);
     const usage = await this.#measure(id, ctx.signal);
-    // A committed snapshot is never made again: its files must outlive a loss of power, as its record does.
-    await this.#sync.sync();
+    // A committed snapshot is never made again, and its record outlives a loss of power.
+    if (this.#options.syncCommit === true) await this.#sync.sync();
     FAILPOINT: if (failpoints.on) await failpoints.at("snapshot.commit");
     await this.#store.commit(name, key, usage, options);
   }
