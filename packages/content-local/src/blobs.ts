@@ -10,7 +10,8 @@ import type { ContentInfo } from "@ctrd/core/content";
 import { parseDigest } from "@ctrd/core/digests";
 import { alreadyExists, errnoOf, notFound } from "@ctrd/core/errors";
 import { failpoints } from "@ctrd/core/failpoints";
-import { DirectorySync, syncDirectory } from "./directory-sync.ts";
+import { SharedFlush } from "@ctrd/core/shared-flush";
+import { syncDirectory } from "./directory-sync.ts";
 import type { Layout } from "./layout.ts";
 import { digestOfFile } from "./layout.ts";
 
@@ -20,7 +21,7 @@ const batchSize = 64;
 /** Blob files below a layout. */
 export class Blobs {
   readonly #layout: Layout;
-  readonly #directories = new Map<string, Promise<DirectorySync>>();
+  readonly #directories = new Map<string, Promise<SharedFlush>>();
   /** Publications by digest, so that of two writers of one blob the second learns that it is there. */
   readonly #publishing = new Map<string, Promise<void>>();
 
@@ -98,10 +99,10 @@ export class Blobs {
     FAILPOINT: if (failpoints.on) await failpoints.at("content.rename");
     await rename(source, this.#layout.blob(digest));
     FAILPOINT: if (failpoints.on) await failpoints.at("content.sync-directory");
-    await directory.sync();
+    await directory.run();
   }
 
-  #directory(algorithm: ReturnType<typeof parseDigest>["algorithm"]): Promise<DirectorySync> {
+  #directory(algorithm: ReturnType<typeof parseDigest>["algorithm"]): Promise<SharedFlush> {
     let directory = this.#directories.get(algorithm);
     if (directory === undefined) {
       directory = this.#makeDirectory(this.#layout.algorithm(algorithm));
@@ -111,9 +112,9 @@ export class Blobs {
     return directory;
   }
 
-  async #makeDirectory(path: string): Promise<DirectorySync> {
+  async #makeDirectory(path: string): Promise<SharedFlush> {
     if ((await mkdir(path, { recursive: true, mode: 0o700 })) !== undefined) await syncDirectory(this.#layout.blobs);
-    return new DirectorySync(path);
+    return new SharedFlush(() => syncDirectory(path));
   }
 
   async #infoOf(digest: string, path: string): Promise<ContentInfo | undefined> {

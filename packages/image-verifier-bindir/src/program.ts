@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { runProgram } from "@ctrd/sys";
+import { describeEnd, runProgram, succeeded } from "@ctrd/sys";
 
 /** A question. */
 export interface Question {
@@ -35,11 +35,9 @@ const maxOutput = 32 * 1024;
 export async function ask(question: Question): Promise<Answer> {
   const { end, stdout, stderr } = await runProgram({ ...question, maxOutput });
   if (end.kind === "timed out") throw new Error(`no answer within ${question.timeoutMs} ms`);
-  const how =
-    end.kind === "exited" ? `exit code ${end.code}` : end.kind === "signaled" ? `signal ${end.signal}` : end.kind;
   return {
-    accepted: end.kind === "exited" && end.code === 0,
-    how,
+    accepted: succeeded(end),
+    how: describeEnd(end),
     said: stdout.toString().trim() || stderr.toString().trim(),
   };
 }

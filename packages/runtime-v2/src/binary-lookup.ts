@@ -7,10 +7,11 @@ import { constants } from "node:fs";
 import { access, stat } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { notFound } from "@ctrd/core/errors";
+import { succeeded } from "@ctrd/sys";
 import { isBinaryPath, shimBinaryName } from "./binary-name.ts";
 import type { StartEncoding } from "./bootstrap.ts";
 import { startEncodingOf } from "./bootstrap.ts";
-import { runShimBinary, succeeded } from "./program.ts";
+import { runShimBinary } from "./program.ts";
 
 /** A shim binary that exists. */
 export interface ShimProgram {
@@ -95,7 +96,7 @@ export class BinaryLookup {
 async function askVersion(path: string): Promise<string> {
   try {
     const result = await runShimBinary({ path, args: ["-v"], timeoutMs: versionTimeoutMs });
-    return succeeded(result) ? result.stdout.toString() : "";
+    return succeeded(result.end) ? result.stdout.toString() : "";
   } catch {
     // A binary that cannot even tell its version will fail again at its start, and that error is reported.
     return "";

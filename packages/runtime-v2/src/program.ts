@@ -5,7 +5,7 @@
  */
 import { deadlineExceeded, notFound, unknownError } from "@ctrd/core/errors";
 import type { ProgramResult, ProgramRun } from "@ctrd/sys";
-import { commandLine, hasErrno, runProgram } from "@ctrd/sys";
+import { commandLine, describeEnd, hasErrno, runProgram } from "@ctrd/sys";
 
 /**
  * Runs the binary; how it ended is in the result.
@@ -26,15 +26,7 @@ export async function runShimBinary(run: ProgramRun): Promise<ProgramResult> {
   return result;
 }
 
-/** Whether a run ended well. */
-export function succeeded({ end }: ProgramResult): boolean {
-  return end.kind === "exited" && end.code === 0;
-}
-
 /** The error of a run that did not end well; its message holds what the program said. */
 export function exitError(run: ProgramRun, result: ProgramResult, said: Buffer = result.combined): Error {
-  const { end } = result;
-  const how =
-    end.kind === "exited" ? `exit code ${end.code}` : end.kind === "signaled" ? `signal ${end.signal}` : end.kind;
-  return unknownError(`${commandLine(run)}: ${how}: ${said.toString().trim()}`);
+  return unknownError(`${commandLine(run)}: ${describeEnd(result.end)}: ${said.toString().trim()}`);
 }

@@ -10,13 +10,13 @@ import { dataLoss, notImplemented } from "@ctrd/core/errors";
 import type { Any as AnyRecord } from "@ctrd/core/records";
 import type { RuntimeInfo, TaskExit } from "@ctrd/core/tasks";
 import type { ProgramResult, ProgramRun } from "@ctrd/sys";
-import { commandLine } from "@ctrd/sys";
+import { commandLine, succeeded } from "@ctrd/sys";
 import type { Endpoint } from "./address.ts";
 import type { BinaryLookup, ShimProgram } from "./binary-lookup.ts";
 import type { StartEncoding, StartFacts } from "./bootstrap.ts";
 import { encodeStartInput, parseStartOutput, refusesParams } from "./bootstrap.ts";
 import type { Bundle } from "./bundle.ts";
-import { exitError, runShimBinary, succeeded } from "./program.ts";
+import { exitError, runShimBinary } from "./program.ts";
 
 /** Facts about the daemon that shims are told. */
 export interface ShimSettings {
@@ -53,12 +53,12 @@ export async function startShim(
   timeoutMs: number | undefined,
 ): Promise<StartedShim> {
   const { run, result } = await runStart(program, program.encoding, bundle, settings, options, timeoutMs);
-  if (succeeded(result)) return startedShim(result);
+  if (succeeded(result.end)) return startedShim(result);
   // A shim of the 1.6 line that does not tell its version.
   if (program.encoding === "params" && refusesParams(result.combined.toString(), bundle.id)) {
     lookup.learn(program, "options");
     const again = await runStart(program, "options", bundle, settings, options, timeoutMs);
-    if (succeeded(again.result)) return startedShim(again.result);
+    if (succeeded(again.result.end)) return startedShim(again.result);
     throw exitError(again.run, again.result);
   }
   throw exitError(run, result);
@@ -117,7 +117,7 @@ export async function deleteByBinary(
     timeoutMs,
   };
   const result = await runShimBinary(run);
-  if (!succeeded(result)) throw exitError(run, result, result.stderr);
+  if (!succeeded(result.end)) throw exitError(run, result, result.stderr);
   try {
     return DeleteResponse.decode(result.stdout);
   } catch (error) {
@@ -141,7 +141,7 @@ export async function runtimeInfo(
   if (result.stderr.includes("flag provided but not defined")) {
     throw notImplemented(`shim ${path} does not tell about its runtime (-info): it is of containerd 1.x`);
   }
-  if (!succeeded(result)) throw exitError(run, result, result.stderr);
+  if (!succeeded(result.end)) throw exitError(run, result, result.stderr);
   try {
     return RuntimeInfoMessage.decode(result.stdout);
   } catch (error) {

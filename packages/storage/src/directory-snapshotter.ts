@@ -5,6 +5,8 @@
 import { mkdirSync, readdirSync, renameSync, rmSync } from "node:fs";
 import type { CallContext } from "@ctrd/core/context";
 import { diskError, messageOf } from "@ctrd/core/errors";
+import { SharedFlush } from "@ctrd/core/shared-flush";
+import { syncFileSystem } from "@ctrd/sys";
 import { failpoints } from "@ctrd/core/failpoints";
 import { compileFilters, snapshotAdaptor } from "@ctrd/core/filters";
 import type { Logger } from "@ctrd/core/log";
@@ -18,7 +20,6 @@ import type {
   SnapshotUsage,
 } from "@ctrd/core/snapshots";
 import { SnapshotKind } from "@ctrd/core/snapshots";
-import { FileSystemSync } from "./file-system-sync.ts";
 import type { SnapshotDirectories } from "./snapshot-directories.ts";
 import { copyInfo } from "./snapshot-record.ts";
 import { openSnapshotStore } from "./snapshot-store.ts";
@@ -125,7 +126,7 @@ class DirectorySnapshotter implements Snapshotter {
   readonly #store: SnapshotStore;
   readonly #options: DirectorySnapshotterOptions;
   readonly #trees = new TreePool();
-  readonly #sync: FileSystemSync;
+  readonly #flush: SharedFlush;
 
   constructor(
     directories: SnapshotDirectories,
@@ -137,7 +138,7 @@ class DirectorySnapshotter implements Snapshotter {
     this.#driver = driver;
     this.#store = store;
     this.#options = options;
-    this.#sync = new FileSystemSync(directories.snapshots);
+    this.#flush = new SharedFlush(() => flushFiles(directories.snapshots));
   }
 
   async stat(_ctx: CallContext, key: string): Promise<SnapshotInfo> {
@@ -173,7 +174,7 @@ class DirectorySnapshotter implements Snapshotter {
     const { id } = this.#store.checkCommit(name, key, options);
     const usage = await this.#measure(id, ctx.signal);
     // A committed snapshot is never made again, and its record outlives a loss of power.
-    if (this.#options.syncCommit === true) await this.#sync.sync();
+    if (this.#options.syncCommit === true) await this.#flush.run();
     FAILPOINT: if (failpoints.on) await failpoints.at("snapshot.commit");
     await this.#store.commit(name, key, usage, options);
   }
@@ -257,5 +258,14 @@ class DirectorySnapshotter implements Snapshotter {
   #labelled(id: string, info: SnapshotInfo): SnapshotInfo {
     for (const [label, value] of this.#driver.labels?.(id) ?? []) info.labels.set(label, value);
     return info;
+  }
+}
+
+/** Writes the file system of a directory to its disk. */
+async function flushFiles(path: string): Promise<void> {
+  try {
+    await syncFileSystem(path);
+  } catch (error) {
+    throw diskError(`write the files below ${path} to the disk`, error);
   }
 }

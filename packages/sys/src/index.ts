@@ -76,7 +76,7 @@ export {
   unshare,
 } from "./processes.ts";
 export type { ProgramEnd, ProgramResult, ProgramRun } from "./program.ts";
-export { commandLine, runProgram } from "./program.ts";
+export { commandLine, describeEnd, runProgram, succeeded } from "./program.ts";
 export { removeTreeAt } from "./remove-tree.ts";
 export type { PeerCredentials } from "./sockets.ts";
 export { peerCredentials, sdNotify, tcpSocket } from "./sockets.ts";

@@ -92,6 +92,17 @@ export async function runProgram(run: ProgramRun): Promise<ProgramResult> {
   }
 }
 
+/** Whether a program exited with 0. */
+export function succeeded(end: ProgramEnd): boolean {
+  return end.kind === "exited" && end.code === 0;
+}
+
+/** How a run ended, for messages. */
+export function describeEnd(end: ProgramEnd): string {
+  if (end.kind === "exited") return `exit code ${end.code}`;
+  return end.kind === "signaled" ? `signal ${end.signal}` : end.kind;
+}
+
 /** The command line of a run, for messages. */
 export function commandLine(run: Pick<ProgramRun, "path" | "args">): string {
   return [run.path, ...run.args].join(" ");
